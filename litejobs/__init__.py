@@ -1,0 +1,73 @@
+"""
+Background jobs for apps that live on one host: one Python package, one SQLite file.
+
+Everything public is named here. Importing the package alone loads nothing of it.
+"""
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import os
+
+    from litejobs.adapters.base import BaseAdapter
+    from litejobs.adapters.sqlite.adapter import SqliteAdapter
+    from litejobs.config import WorkerGroup
+    from litejobs.context import CurrentJob, current_job
+    from litejobs.default_manager import later
+    from litejobs.default_manager import manager as jobs
+    from litejobs.errors import LitejobsError
+    from litejobs.job import Job
+    from litejobs.manager import JobManager
+    from litejobs.scheduler import ScheduledJob
+
+__all__ = [
+    "BaseAdapter",
+    "CurrentJob",
+    "Job",
+    "JobManager",
+    "LitejobsError",
+    "ScheduledJob",
+    "SqliteAdapter",
+    "WorkerGroup",
+    "configure",
+    "current_job",
+    "jobs",
+    "later",
+]
+
+_HOMES = {
+    "BaseAdapter": ("litejobs.adapters.base", "BaseAdapter"),
+    "CurrentJob": ("litejobs.context", "CurrentJob"),
+    "Job": ("litejobs.job", "Job"),
+    "JobManager": ("litejobs.manager", "JobManager"),
+    "LitejobsError": ("litejobs.errors", "LitejobsError"),
+    "ScheduledJob": ("litejobs.scheduler", "ScheduledJob"),
+    "SqliteAdapter": ("litejobs.adapters.sqlite.adapter", "SqliteAdapter"),
+    "WorkerGroup": ("litejobs.config", "WorkerGroup"),
+    "current_job": ("litejobs.context", "current_job"),
+    "jobs": ("litejobs.default_manager", "manager"),
+    "later": ("litejobs.default_manager", "later"),
+}
+
+
+def configure(*, database: "str | os.PathLike[str]") -> None:
+    """
+    Name the database file of ``litejobs.later`` and ``litejobs.jobs``.
+
+    To be called before the first ``later`` and before workers start. Raises ConfigurationError if
+    another file is in use already.
+    """
+    from litejobs.default_manager import manager  # noqa: PLC0415  # loaded when first used
+
+    manager.configure(database=database)
+
+
+def __getattr__(name: str) -> Any:
+    try:
+        module, attribute = _HOMES[name]
+    except KeyError:
+        raise AttributeError(f"module 'litejobs' has no attribute {name!r}") from None
+    from importlib import import_module  # noqa: PLC0415  # only names that are asked for cost
+
+    value = globals()[name] = getattr(import_module(module), attribute)
+    return value

@@ -1,0 +1,3 @@
+from litejobs.cli import main
+
+main()

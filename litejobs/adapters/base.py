@@ -1,0 +1,129 @@
+import logging
+from abc import ABC, abstractmethod
+from collections.abc import Collection, Iterable, Sequence
+
+from litejobs.job import Find, NewJob, Outcome, Settlement, StoredJob
+
+log = logging.getLogger("litejobs")
+
+
+class BaseAdapter(ABC):
+    """
+    One kind of storage: what a scheduler and a worker ask of it.
+
+    A settling method must change nothing where the row is no longer the one that was found (its
+    id, locked_by and attempts): an attempt that lost its job has no say in what becomes of it.
+    It returns whether it changed the row.
+    """
+
+    #: Where the workers on this storage wake each other; None: they look every sleep_delay.
+    run_directory: str | None = None
+
+    @abstractmethod
+    def schedule(self, jobs: Sequence[NewJob]) -> list[int]:
+        """Store *jobs*, all or none, and return their ids in order; on return they are durable."""
+
+    @abstractmethod
+    def find(
+        self, *, worker: str, queues: Sequence[str], max_runtime: float, limit: int = 1
+    ) -> list[StoredJob]:
+        """
+        Lock and return up to *limit* due jobs for *worker*: by priority, run_at, id.
+
+        *queues* are names; ``"*"`` among them means every queue. *max_runtime* (seconds) is for
+        storage that cannot tell whether a worker lives. Each job found has one attempt more.
+        """
+
+    @abstractmethod
+    def success(self, job: StoredJob, *, delete: bool) -> bool:
+        """The job is done: its row goes, or is kept as succeeded."""
+
+    @abstractmethod
+    def error(self, job: StoredJob, error: str, run_at: int) -> bool:
+        """This run went wrong; the job is tried again at *run_at* (ms since 1970, UTC)."""
+
+    @abstractmethod
+    def failure(self, job: StoredJob, error: str, *, delete: bool) -> bool:
+        """The attempts are used up: the row goes, or is kept as failed."""
+
+    @abstractmethod
+    def clear(self) -> int:
+        """Delete every job, and return how many there were."""
+
+    def unloadable(self, job: StoredJob, error: str) -> bool:
+        """The job never began, for it does not load here. Storage that can, spends no attempt."""
+        return self.failure(job, error, delete=False)
+
+    def release(self, job: StoredJob) -> bool:
+        """The job goes back as it was found. Storage that can, spends no attempt."""
+        return self.error(job, "stopped before it was finished", job.run_at)
+
+    def reload(self) -> int:
+        """Make unloadable jobs ready again, and return how many; for when the code changed."""
+        return 0
+
+    def release_strays(self, workers: Collection[str], known: Collection[int]) -> int:
+        """
+        Release the jobs that are locked for *workers* but not *known* to them, by id.
+
+        For after an error that left open whether finding them was stored. Returns how many.
+        """
+        return 0
+
+    def is_due(self, queues: Iterable[str]) -> bool:
+        """Whether a job of *queues* could be found now, if that is known without finding it."""
+        return False
+
+    def next_run_at(self) -> int | None:
+        """When the next scheduled job is due (ms since 1970, UTC), if that is known."""
+        return None
+
+    def exchange(
+        self, settlements: Sequence[Settlement], finds: Sequence[Find]
+    ) -> list[list[StoredJob]]:
+        """
+        Record what became of finished jobs, then find new ones: one list for each of *finds*.
+
+        Storage with transactions does all of it in one.
+        """
+        for job, outcome in settlements:
+            self.settle(job, outcome)
+        return [
+            self.find(
+                worker=find.worker,
+                queues=find.queues,
+                max_runtime=find.max_runtime,
+                limit=find.limit,
+            )
+            for find in finds
+        ]
+
+    def settle(self, job: StoredJob, outcome: Outcome) -> None:
+        """Record one outcome by the method of its kind."""
+        match outcome:
+            case Outcome("success"):
+                held = self.success(job, delete=outcome.delete)
+            case Outcome("error", str(error), int(run_at)):
+                held = self.error(job, error, run_at)
+            case Outcome("failure", str(error)):
+                held = self.failure(job, error, delete=outcome.delete)
+            case Outcome("unloadable", str(error)):
+                held = self.unloadable(job, error)
+            case _:
+                held = self.release(job)
+        if not held:
+            log.warning("job %d was no longer ours: its %s changed nothing", job.id, outcome.kind)
+
+    def get_meta(self, key: str) -> str | None:
+        """A fact stored with the jobs, or None."""
+        return None
+
+    def set_meta(self, key: str, value: str) -> None:
+        """Store a fact with the jobs, where the storage has a place for it."""
+
+    def describe(self) -> str:
+        """Where the jobs are, in words for a log line."""
+        return type(self).__name__
+
+    def close(self) -> None:
+        """Let go of connections that this thread holds."""

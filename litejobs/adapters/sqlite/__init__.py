@@ -1,0 +1,1 @@
+"""Jobs in one table of an SQLite file."""

@@ -1,0 +1,238 @@
+import json
+import logging
+import os
+import re
+from collections.abc import Collection, Iterable, Sequence
+from typing import Any, ClassVar
+
+from litejobs import defaults
+from litejobs.adapters.base import BaseAdapter
+from litejobs.adapters.sqlite import file, migrations
+from litejobs.adapters.sqlite.connection import Connection, Connections, DriverName, Durability
+from litejobs.adapters.sqlite.queries import Queries
+from litejobs.clock import Clock, SystemClock
+from litejobs.errors import ConfigurationError, DatabaseFileError, JobStateError
+from litejobs.job import Find, NewJob, Settlement, StoredJob
+from litejobs.run_directory.bell import ring
+from litejobs.run_directory.paths import run_directory
+
+_TABLE_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,62}")
+log = logging.getLogger("litejobs")
+
+
+class SqliteAdapter(BaseAdapter):
+    """
+    Jobs in one table of an SQLite file in WAL mode.
+
+    *path* is resolved against the current directory now; the file is opened, and made with *mode*
+    where it is missing, when first used. It may be the app's own database. *durability* says what
+    a stored job survives: ``"full"`` a power cut, ``"normal"`` the crash of every process.
+    *driver* is the SQLite library: one process must use one only, see docs/explanation.
+
+    Raises ConfigurationError here when an option is not of its kind; DatabaseFileError, DiskError
+    or DatabaseBusyError from every method that reads or writes.
+    """
+
+    drivers: ClassVar = ("sqlite3", "apsw")
+    durabilities: ClassVar = ("full", "normal")
+
+    def __init__(
+        self,
+        path: str | os.PathLike[str],
+        *,
+        table: str = defaults.TABLE,
+        durability: Durability = "full",
+        driver: DriverName = "sqlite3",
+        mode: int = 0o600,
+        logger: logging.Logger | None = None,
+        clock: Clock | None = None,
+    ) -> None:
+        if not os.fspath(path) or str(path) == ":memory:":
+            raise ConfigurationError(f"jobs need a file on disk, got {os.fspath(path)!r}")
+        if durability not in self.durabilities:
+            raise ConfigurationError(f"durability must be 'full' or 'normal', got {durability!r}")
+        if driver not in self.drivers:
+            raise ConfigurationError(f"driver must be 'sqlite3' or 'apsw', got {driver!r}")
+        if not _TABLE_NAME.fullmatch(table):
+            raise ConfigurationError(
+                f"table must be a plain name (letters, digits, _), got {table!r}"
+            )
+        self.path = file.locate(path)
+        self.run_directory = run_directory(self.path)
+        self.table = table
+        self.durability = durability
+        self.driver = driver
+        self.mode = mode
+        self.logger = logger or log
+        self.clock = clock or SystemClock()
+        self.sql = Queries(table)
+        self._connections = Connections()
+        self._prepared_by: int | None = None
+
+    def describe(self) -> str:
+        return self.path
+
+    # Opening
+
+    def open(self, *, create: bool = True, adopt: bool = True) -> None:
+        """
+        Open the database now rather than at its first use, and refuse it if it is not ours.
+
+        *create*: a missing file, or table, may be made. *adopt*: the table may be added to a
+        database that holds other tables.
+        """
+        self._connections.get(lambda: self._open(create=create, adopt=adopt))
+
+    def close(self) -> None:
+        self._connections.close()
+
+    @property
+    def connection(self) -> Connection:
+        """This thread's connection."""
+        return self._connections.get(self._open)
+
+    def _open(self, *, create: bool = True, adopt: bool = True) -> Connection:
+        first = self._prepared_by != os.getpid()
+        if first:
+            file.check(self.path)
+            if create:
+                file.create(self.path, self.mode)
+            elif not file.size(self.path):
+                raise DatabaseFileError(f"there is no database {self.path}")
+        connection = Connection(self.path, self.driver, self.durability)
+        if first:
+            migrations.prepare(connection, self.table, adopt=adopt, create=create)
+        connection.set_up()
+        self._prepared_by = os.getpid()
+        return connection
+
+    # Storing
+
+    def schedule(self, jobs: Sequence[NewJob]) -> list[int]:
+        connection = self.connection
+        now = self.clock.now()
+        rows = [self._values(job, now) for job in jobs]
+        if len(rows) == 1:
+            connection.synchronise(durable=True)
+            ids = [connection.execute(self.sql.schedule, rows[0])[0][0]]
+        else:
+            with connection.transaction():
+                ids = [connection.execute(self.sql.schedule, row)[0][0] for row in rows]
+        self.ring()
+        return ids
+
+    def ring(self) -> None:
+        """Wake the workers that wait for jobs of this database."""
+        ring(run_directory(self.path))
+
+    def _values(self, job: NewJob, now: int) -> dict[str, Any]:
+        return {
+            "queue": job.queue,
+            "priority": job.priority,
+            "run_at": job.run_at,
+            "handler": job.handler,
+            "now": now,
+        }
+
+    # Finding
+
+    def find(
+        self, *, worker: str, queues: Sequence[str], max_runtime: float, limit: int = 1
+    ) -> list[StoredJob]:
+        return self.exchange([], [Find(worker, tuple(queues), max_runtime, limit)])[0]
+
+    def exchange(
+        self, settlements: Sequence[Settlement], finds: Sequence[Find]
+    ) -> list[list[StoredJob]]:
+        if not settlements and not self.is_due({queue for find in finds for queue in find.queues}):
+            return [[] for _ in finds]
+        # A lock that a power cut forgets is only found again: finding alone need not wait for it.
+        with self.connection.transaction(durable=bool(settlements)):
+            for job, outcome in settlements:
+                self.settle(job, outcome)
+            now = self.clock.now()
+            if finds:
+                self.connection.execute(
+                    self.sql.promote, {"now": now, "limit": defaults.PROMOTION_BATCH}
+                )
+            return [self._lock(find, now) for find in finds]
+
+    def _lock(self, find: Find, now: int) -> list[StoredJob]:
+        values = {
+            "now": now,
+            "worker": find.worker,
+            "queues": json.dumps(find.queues),
+            "limit": find.limit,
+        }
+        found = [StoredJob(*row) for row in self.connection.execute(self.sql.find, values)]
+        return sorted(found, key=lambda job: (job.priority, job.run_at, job.id))
+
+    def is_due(self, queues: Iterable[str]) -> bool:
+        """Whether a job of *queues* is ready, or any is due to become so; takes no write lock."""
+        values = {"queues": json.dumps(sorted(queues))}
+        [(ready, next_run_at)] = self.connection.execute(self.sql.look, values)
+        return bool(ready) or (next_run_at is not None and next_run_at <= self.clock.now())
+
+    def count_due(self, queues: Iterable[str]) -> int:
+        """How many jobs of *queues* could be run now; grows with their number."""
+        values = {"queues": json.dumps(sorted(queues)), "now": self.clock.now()}
+        [(number,)] = self.connection.execute(self.sql.count_due, values)
+        return number  # type: ignore[no-any-return]
+
+    def next_run_at(self) -> int | None:
+        [(run_at,)] = self.connection.execute(self.sql.next_run_at)
+        return run_at  # type: ignore[no-any-return]
+
+    # Settling: each statement fences by id, locked_by and attempts
+
+    def success(self, job: StoredJob, *, delete: bool) -> bool:
+        return self._settle(self.sql.delete if delete else self.sql.success, job)
+
+    def error(self, job: StoredJob, error: str, run_at: int) -> bool:
+        return self._settle(self.sql.error, job, error=error, run_at=run_at)
+
+    def failure(self, job: StoredJob, error: str, *, delete: bool) -> bool:
+        return self._settle(self.sql.delete if delete else self.sql.failure, job, error=error)
+
+    def unloadable(self, job: StoredJob, error: str) -> bool:
+        return self._settle(self.sql.unloadable, job, error=error)
+
+    def release(self, job: StoredJob) -> bool:
+        return self._settle(self.sql.release, job)
+
+    def _settle(self, statement: str, job: StoredJob, **values: Any) -> bool:
+        self.connection.synchronise(durable=True)
+        values |= {
+            "id": job.id,
+            "worker": job.locked_by,
+            "attempts": job.attempts,
+            "now": self.clock.now(),
+        }
+        return bool(self.connection.execute(statement, values))
+
+    def release_strays(self, workers: Collection[str], known: Collection[int]) -> int:
+        values = {
+            "workers": json.dumps(sorted(workers)),
+            "known": json.dumps(sorted(known)),
+            "now": self.clock.now(),
+        }
+        return len(self.connection.execute(self.sql.release_strays, values))
+
+    def reload(self) -> int:
+        return len(self.connection.execute(self.sql.reload, {"now": self.clock.now()}))
+
+    def clear(self) -> int:
+        with self.connection.transaction():
+            [(running,)] = self.connection.execute(self.sql.running)
+            if running:
+                raise JobStateError(f"nothing was deleted: {running} of the jobs are running")
+            return len(self.connection.execute(self.sql.clear))
+
+    # What is true of the file as a whole
+
+    def get_meta(self, key: str) -> str | None:
+        rows = self.connection.execute(self.sql.get_meta, {"key": key})
+        return rows[0][0] if rows else None
+
+    def set_meta(self, key: str, value: str) -> None:
+        self.connection.execute(self.sql.set_meta, {"key": key, "value": value})

@@ -1,0 +1,236 @@
+"""
+The one room where SQLite libraries are touched: opening, pragmas, waiting, errors.
+
+The standard library's ``sqlite3`` serves wherever user code lives, ``apsw`` where only ours does:
+two SQLite libraries on one file in one process drop each other's POSIX locks and lose data, see
+https://sqlite.org/howtocorrupt.html section 2.2. Across processes they are safe.
+"""
+
+import os
+import random
+import sqlite3
+import sys
+import threading
+import time
+import urllib.parse
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from typing import Any, Literal
+
+from litejobs.defaults import LOCK_PATIENCE
+from litejobs.errors import (
+    ConfigurationError,
+    DatabaseBusyError,
+    DatabaseFileError,
+    DiskError,
+    StorageError,
+)
+
+DriverName = Literal["sqlite3", "apsw"]
+Durability = Literal["full", "normal"]
+Row = tuple[Any, ...]
+
+# https://sqlite.org/rescode.html: primary result codes.
+_PERM, _BUSY, _LOCKED, _READONLY, _IOERR, _CORRUPT = 3, 5, 6, 8, 10, 11
+_FULL, _CANTOPEN, _NOTADB = 13, 14, 26
+_BAD_FILE = {
+    _PERM: "may not be opened by this user",
+    _READONLY: "is read-only for this user, or its directory is; jobs need both writable",
+    _CORRUPT: "is corrupt; restore it from a backup",
+    _CANTOPEN: "cannot be opened; it and its directory must be readable and writable",
+    _NOTADB: "is not an SQLite database",
+}
+_WAL_LIMIT = 64 * 1024 * 1024  # bytes that the -wal keeps on disk after a checkpoint
+
+
+class Connection:
+    """
+    One open database of one thread of one process: statements are read to the end at once.
+
+    Waits for the write lock by itself, at most LOCK_PATIENCE seconds, then raises
+    DatabaseBusyError. *durability* says what a durable commit survives: ``"full"`` a power cut,
+    ``"normal"`` the crash of every process.
+    """
+
+    def __init__(self, path: str, driver: DriverName, durability: Durability) -> None:
+        self.path = path
+        self._durability = durability
+        self._synchronous = ""
+        self._inside = False
+        self._error, self._code_of, connect = _driver(driver)
+        try:
+            self._raw = connect(path)
+        except self._error as error:
+            raise self._translated(error) from error
+
+    def execute(self, sql: str, values: Mapping[str, Any] | Sequence[Any] = ()) -> list[Row]:
+        """Run one statement, in the open transaction or as one of its own; return all its rows."""
+        if self._inside:
+            return self._execute(sql, values)
+        return _patiently(lambda: self._execute(sql, values), self.path)
+
+    def set_up(self) -> None:
+        """Put the connection into the modes that litejobs relies on; may change the file to WAL."""
+        self.execute("PRAGMA trusted_schema = OFF")
+        if self.execute("PRAGMA journal_mode = WAL") != [("wal",)]:
+            raise DatabaseFileError(f"{self.path} is on a file system that cannot hold a WAL")
+        self.execute(f"PRAGMA journal_size_limit = {_WAL_LIMIT}")
+        if sys.platform == "darwin":
+            # There fsync alone does not reach the disk: https://sqlite.org/pragma.html#pragma_fullfsync
+            self.execute("PRAGMA fullfsync = ON")
+        self.synchronise(durable=True)
+
+    def synchronise(self, *, durable: bool) -> None:
+        """
+        Choose what the next commits survive; *durable* ones what the durability promises.
+
+        Inside a transaction this changes nothing: its beginning decided.
+        """
+        level = "FULL" if durable and self._durability == "full" else "NORMAL"
+        if level != self._synchronous and not self._inside:
+            self.execute(f"PRAGMA synchronous = {level}")
+            self._synchronous = level
+
+    @contextmanager
+    def transaction(self, *, durable: bool = True) -> Iterator[None]:
+        """All that is executed inside, or nothing of it."""
+        self.synchronise(durable=durable)
+        # A deferred transaction that reads before it writes cannot wait for the lock: SQLite
+        # answers BUSY_SNAPSHOT at once, https://sqlite.org/rescode.html#busy_snapshot
+        self.execute("BEGIN IMMEDIATE")
+        self._inside = True
+        try:
+            yield
+            self._execute("COMMIT")
+        except BaseException:
+            with suppress(StorageError):  # SQLite may have rolled back by itself
+                self._execute("ROLLBACK")
+            raise
+        finally:
+            self._inside = False
+
+    def close(self) -> None:
+        self._raw.close()
+
+    def _execute(self, sql: str, values: Mapping[str, Any] | Sequence[Any] = ()) -> list[Row]:
+        try:
+            # fetchall: a half-read RETURNING keeps the write lock.
+            return self._raw.execute(sql, values).fetchall()  # type: ignore[no-any-return]
+        except self._error as error:
+            raise self._translated(error) from error
+
+    def _translated(self, error: Exception) -> StorageError:
+        code = self._code_of(error)
+        if code in (_BUSY, _LOCKED):
+            return DatabaseBusyError(f"{self.path} is locked by another program")
+        if code in (_IOERR, _FULL):
+            reason = "the disk is full" if code == _FULL else str(error)
+            return DiskError(f"writing or reading {self.path} failed: {reason}")
+        if code in _BAD_FILE:
+            return DatabaseFileError(f"{self.path} {_BAD_FILE[code]}")
+        return StorageError(f"{self.path}: {error}")
+
+
+def _patiently(operation: Callable[[], list[Row]], path: str) -> list[Row]:
+    """
+    Try *operation* again while another connection holds the lock.
+
+    SQLite's own busy time-out is unfair under contention and holds Python's signal handlers off;
+    short random pauses of ours are neither.
+    """
+    started = time.monotonic()
+    while True:
+        try:
+            return operation()
+        except DatabaseBusyError:
+            waited = time.monotonic() - started
+            if waited > LOCK_PATIENCE:
+                raise DatabaseBusyError(
+                    f"{path} was locked by another program for {LOCK_PATIENCE:g} seconds"
+                ) from None
+            longest = 0.001 if waited < 0.1 else min(0.02, waited / 10)  # noqa: PLR2004
+            time.sleep(random.uniform(0.2, 1) * longest)  # noqa: S311  # no secret depends on it
+
+
+def _driver(
+    name: DriverName,
+) -> tuple[type[Exception], Callable[[Any], int | None], Callable[[str], Any]]:
+    """The library's error class, the primary result code of an error, how to connect."""
+    if name == "sqlite3":
+        return sqlite3.Error, _standard_code, _connect_standard
+    if name == "apsw":
+        import apsw  # noqa: PLC0415  # only where no user code lives
+
+        return apsw.Error, _apsw_code, _connect_apsw
+    raise ConfigurationError(f"driver must be 'sqlite3' or 'apsw', got {name!r}")
+
+
+def _standard_code(error: sqlite3.Error) -> int | None:
+    code = getattr(error, "sqlite_errorcode", None)
+    return None if code is None else code & 0xFF
+
+
+def _apsw_code(error: Any) -> int | None:
+    code = getattr(error, "result", None)
+    return None if code is None else code & 0xFF
+
+
+def _connect_standard(path: str) -> sqlite3.Connection:
+    if sqlite3.sqlite_version_info < (3, 37):
+        raise ConfigurationError(
+            f"the SQLite of this Python is {sqlite3.sqlite_version}, litejobs needs 3.37: "
+            "use SqliteAdapter(..., driver='apsw')"
+        )
+    return sqlite3.connect(
+        f"file:{urllib.parse.quote(path)}?mode=rw",
+        uri=True,
+        timeout=0,
+        isolation_level=None,
+        check_same_thread=False,  # used by one thread, but closed when that has ended
+    )
+
+
+def _connect_apsw(path: str) -> Any:
+    import apsw  # noqa: PLC0415
+
+    return apsw.Connection(path, flags=apsw.SQLITE_OPEN_READWRITE)
+
+
+class Connections:
+    """
+    The connections to one database: one for each thread of this process, opened when first asked.
+
+    A connection never crosses a fork: the child opens its own and leaves the inherited one
+    unclosed, for closing it there would drop locks and checkpoint under the parent.
+    """
+
+    def __init__(self) -> None:
+        self._local = threading.local()
+
+    def get(self, open_one: Callable[[], Connection]) -> Connection:
+        """This thread's connection; *open_one* makes it where there is none yet."""
+        holder: _Holder | None = getattr(self._local, "holder", None)
+        if holder is None or holder.pid != os.getpid():
+            holder = self._local.holder = _Holder(open_one())
+        return holder.connection
+
+    def close(self) -> None:
+        """Close this thread's connection, if it has one."""
+        if hasattr(self._local, "holder"):
+            del self._local.holder
+
+
+class _Holder:
+    """Lives as long as its thread and closes the connection then, but never in a forked child."""
+
+    kept: set[Connection] = set()  # noqa: RUF012  # shared on purpose: keeps inherited ones alive
+
+    def __init__(self, connection: Connection) -> None:
+        self.connection = connection
+        self.pid = os.getpid()
+        self.kept.add(connection)
+
+    def __del__(self) -> None:
+        if os.getpid() == self.pid:
+            self.kept.discard(self.connection)
+            self.connection.close()

@@ -1,0 +1,31 @@
+import re
+from functools import cache
+from importlib.resources import files
+
+_NAMED = re.compile(r"^-- name: (\w+)\n", re.MULTILINE)
+
+
+class Queries:
+    """The statements of queries.sql for one table, as attributes by their names."""
+
+    def __init__(self, table: str) -> None:
+        self._texts: dict[str, str] = {}
+        _, *parts = _NAMED.split(_text("queries.sql"))
+        for name, body in zip(parts[::2], parts[1::2], strict=True):
+            self._texts[name] = body.format(table=table, **self._texts).strip().rstrip(";")
+
+    def __getattr__(self, name: str) -> str:
+        try:
+            return self._texts[name]
+        except KeyError:
+            raise AttributeError(name) from None
+
+
+def schema(table: str) -> list[str]:
+    """The statements that make the table, its indexes and its view."""
+    return [part.format(table=table) for part in _text("schema.sql").split(";\n") if part.strip()]
+
+
+@cache
+def _text(name: str) -> str:
+    return files(__package__).joinpath(name).read_text("utf-8")

@@ -1,0 +1,156 @@
+-- Every statement on the table of jobs, by name. In all of them :now is milliseconds since 1970.
+-- `state` stands as a literal: only so does a partial index serve (https://sqlite.org/partialindex.html).
+
+-- name: schedule
+-- Store one job: ready where it is due, else scheduled.
+INSERT INTO {table} (state, queue, priority, run_at, created_at, updated_at, handler)
+VALUES (:run_at <= :now, :queue, :priority, :run_at, :now, :now, :handler)
+RETURNING id;
+
+-- name: wanted
+-- (part of others) The queues asked for by the JSON list :queues; '*' walks all that have ready
+-- jobs, one index seek for each.
+WITH RECURSIVE present (name) AS (
+  SELECT min(queue) FROM {table}
+  WHERE state = 1 AND EXISTS (SELECT 1 FROM json_each(:queues) WHERE value = '*')
+  UNION ALL
+  SELECT (SELECT min(queue) FROM {table} WHERE state = 1 AND queue > present.name)
+  FROM present WHERE present.name IS NOT NULL
+),
+wanted (name) AS (
+  SELECT name FROM present WHERE name IS NOT NULL
+  UNION
+  SELECT value FROM json_each(:queues) WHERE value <> '*'
+)
+
+-- name: look
+-- Is a job ready in the queues, and when is the next scheduled one due? Takes no write lock.
+{wanted}
+SELECT EXISTS (SELECT 1 FROM wanted CROSS JOIN {table} j ON j.state = 1 AND j.queue = wanted.name),
+       (SELECT min(run_at) FROM {table} WHERE state = 0);
+
+-- name: next_run_at
+SELECT min(run_at) FROM {table} WHERE state = 0;
+
+-- name: count_due
+SELECT count(*) FROM (
+  SELECT queue FROM {table} WHERE state = 1
+  UNION ALL SELECT queue FROM {table} WHERE state = 0 AND run_at <= :now)
+WHERE EXISTS (SELECT 1 FROM json_each(:queues) WHERE value = '*')
+   OR queue IN (SELECT value FROM json_each(:queues));
+
+-- name: promote
+-- Scheduled jobs that are due become ready; the only statement that compares run_at with the clock.
+UPDATE {table} SET state = 1, updated_at = :now
+WHERE id IN (SELECT id FROM {table} WHERE state = 0 AND run_at <= :now ORDER BY run_at LIMIT :limit);
+
+-- name: find
+-- Lock the next jobs: from each queue its first :limit, of those the first :limit. RETURNING
+-- comes back in id order, so the caller sorts.
+{wanted}
+UPDATE {table}
+SET state = 2, attempts = attempts + 1, locked_at = :now, locked_by = :worker, updated_at = :now
+WHERE id IN (
+  SELECT j.id FROM wanted CROSS JOIN {table} j
+  WHERE j.id IN (SELECT id FROM {table} WHERE state = 1 AND queue = wanted.name
+                 ORDER BY priority, run_at, id LIMIT :limit)
+  ORDER BY j.priority, j.run_at, j.id LIMIT :limit)
+RETURNING id, queue, priority, run_at, attempts, locked_by, handler;
+
+-- name: delete
+-- A success or failure whose row goes.
+DELETE FROM {table}
+WHERE id = :id AND state = 2 AND locked_by = :worker AND attempts = :attempts
+RETURNING id;
+
+-- name: success
+UPDATE {table}
+SET state = 4, finished_at = :now, run_at = NULL, last_error = NULL,
+    locked_at = NULL, locked_by = NULL, updated_at = :now
+WHERE id = :id AND state = 2 AND locked_by = :worker AND attempts = :attempts
+RETURNING id;
+
+-- name: error
+UPDATE {table}
+SET state = 0, run_at = :run_at, last_error = :error,
+    locked_at = NULL, locked_by = NULL, updated_at = :now
+WHERE id = :id AND state = 2 AND locked_by = :worker AND attempts = :attempts
+RETURNING id;
+
+-- name: failure
+UPDATE {table}
+SET state = 5, failed_at = :now, finished_at = :now, run_at = NULL, last_error = :error,
+    locked_at = NULL, locked_by = NULL, updated_at = :now
+WHERE id = :id AND state = 2 AND locked_by = :worker AND attempts = :attempts
+RETURNING id;
+
+-- name: unloadable
+UPDATE {table}
+SET state = 3, attempts = attempts - 1, last_error = :error,
+    locked_at = NULL, locked_by = NULL, updated_at = :now
+WHERE id = :id AND state = 2 AND locked_by = :worker AND attempts = :attempts
+RETURNING id;
+
+-- name: release
+UPDATE {table}
+SET state = 1, attempts = attempts - 1, locked_at = NULL, locked_by = NULL, updated_at = :now
+WHERE id = :id AND state = 2 AND locked_by = :worker AND attempts = :attempts
+RETURNING id;
+
+-- name: release_strays
+-- Locked for :workers (JSON list), but not among the jobs :known (JSON list of ids) to them.
+UPDATE {table}
+SET state = 1, attempts = attempts - 1, locked_at = NULL, locked_by = NULL, updated_at = :now
+WHERE state = 2 AND locked_by IN (SELECT value FROM json_each(:workers))
+  AND id NOT IN (SELECT value FROM json_each(:known))
+RETURNING id;
+
+-- name: reload
+-- Unloadable jobs are tried again: a runner started or the code changed.
+UPDATE {table} SET state = 1, updated_at = :now WHERE state = 3
+RETURNING id;
+
+-- name: retry
+-- A person wants these again, at once and with all attempts: failed, unloadable, cancelled, or
+-- waiting out a backoff.
+UPDATE {table}
+SET state = 1, run_at = :now, attempts = 0, failed_at = NULL, finished_at = NULL, updated_at = :now
+WHERE id = :id AND (state IN (3, 5, 6) OR (state = 0 AND attempts > 0))
+RETURNING id;
+
+-- name: retry_all
+UPDATE {table}
+SET state = 1, run_at = :now, attempts = 0, failed_at = NULL, finished_at = NULL, updated_at = :now
+WHERE id IN (SELECT id FROM {table} WHERE state = 3
+             UNION ALL SELECT id FROM {table} WHERE state >= 4 AND state = 5)
+  AND (:queue IS NULL OR queue = :queue)
+RETURNING id;
+
+-- name: running
+SELECT count(*) FROM {table} WHERE state = 2;
+
+-- name: clear
+DELETE FROM {table} RETURNING id;
+
+-- name: counts
+SELECT queue, state, count(*) FROM {table} GROUP BY queue, state ORDER BY queue, state;
+
+-- name: record
+SELECT id, state, queue, priority, run_at, attempts, locked_at, locked_by, last_error, failed_at,
+       finished_at, created_at, updated_at, handler
+FROM {table} WHERE id = :id;
+
+-- name: records
+-- Newest first; a queue or state of NULL means any.
+SELECT id, state, queue, priority, run_at, attempts, locked_at, locked_by, last_error, failed_at,
+       finished_at, created_at, updated_at, handler
+FROM {table}
+WHERE (:queue IS NULL OR queue = :queue) AND (:state IS NULL OR state = :state)
+ORDER BY id DESC LIMIT :limit;
+
+-- name: get_meta
+SELECT value FROM {table}_meta WHERE key = :key;
+
+-- name: set_meta
+INSERT INTO {table}_meta (key, value) VALUES (:key, :value)
+ON CONFLICT (key) DO UPDATE SET value = excluded.value;

@@ -1,0 +1,56 @@
+-- All times are milliseconds since 1970, UTC. A row stands in exactly one of the first five
+-- indexes at a time, so future and finished jobs cost nothing when the next one is found.
+
+CREATE TABLE {table} (
+  id          INTEGER PRIMARY KEY AUTOINCREMENT, -- never used again, so that it can fence
+  state       INTEGER NOT NULL DEFAULT 0 CHECK (state BETWEEN 0 AND 6),
+              -- 0 scheduled or waiting to retry, 1 ready, 2 running, 3 unloadable,
+              -- 4 succeeded, 5 failed, 6 cancelled
+  queue       TEXT    NOT NULL DEFAULT 'default',
+  priority    INTEGER NOT NULL DEFAULT 50,       -- lower runs first
+  run_at      INTEGER CHECK (run_at IS NOT NULL OR state >= 3),
+  attempts    INTEGER NOT NULL DEFAULT 0 CHECK (attempts >= 0),
+  crashes     INTEGER NOT NULL DEFAULT 0 CHECK (crashes >= 0),
+  locked_at   INTEGER,
+  locked_by   TEXT CHECK ((locked_by IS NOT NULL) = (state = 2)),
+  last_error  TEXT,
+  failed_at   INTEGER,
+  finished_at INTEGER CHECK ((finished_at IS NOT NULL) = (state >= 4)),
+  unique_key  TEXT,
+  created_at  INTEGER NOT NULL
+              DEFAULT (CAST((julianday('now') - 2440587.5) * 86400000 AS INTEGER)),
+  updated_at  INTEGER NOT NULL
+              DEFAULT (CAST((julianday('now') - 2440587.5) * 86400000 AS INTEGER)),
+  handler     TEXT NOT NULL,                     -- JSON: name, path, args, kwargs, module
+  options     TEXT,
+  result      TEXT
+) STRICT;
+
+CREATE INDEX {table}_ready      ON {table} (queue, priority, run_at) WHERE state = 1;
+
+CREATE INDEX {table}_scheduled  ON {table} (run_at)      WHERE state = 0;
+
+CREATE INDEX {table}_running    ON {table} (locked_by)   WHERE state = 2;
+
+CREATE INDEX {table}_unloadable ON {table} (id)          WHERE state = 3;
+
+CREATE INDEX {table}_finished   ON {table} (finished_at) WHERE state >= 4;
+
+CREATE UNIQUE INDEX {table}_unique_key ON {table} (unique_key)
+  WHERE unique_key IS NOT NULL AND state < 4;
+
+-- For people at the sqlite3 prompt: states and times as text.
+CREATE VIEW {table}_view AS
+SELECT id,
+       CASE state WHEN 0 THEN 'scheduled' WHEN 1 THEN 'ready' WHEN 2 THEN 'running'
+                  WHEN 3 THEN 'unloadable' WHEN 4 THEN 'succeeded' WHEN 5 THEN 'failed'
+                  ELSE 'cancelled' END AS state,
+       queue, priority, attempts,
+       datetime(run_at / 1000, 'unixepoch') AS run_at,
+       datetime(locked_at / 1000, 'unixepoch') AS locked_at, locked_by,
+       datetime(failed_at / 1000, 'unixepoch') AS failed_at,
+       datetime(finished_at / 1000, 'unixepoch') AS finished_at,
+       datetime(created_at / 1000, 'unixepoch') AS created_at,
+       datetime(updated_at / 1000, 'unixepoch') AS updated_at,
+       handler, last_error
+FROM {table};

@@ -1,0 +1,59 @@
+"""The command line: read options, call one function, turn a LitejobsError into an exit code."""
+
+import os
+import sys
+from typing import Any
+
+import click
+
+from litejobs.cli import change, look, work
+from litejobs.errors import LitejobsError
+from litejobs.rules.text import printable
+
+
+@click.group(
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+    epilog="Exit codes: 0 done; 1 a job failed, or there is no such job; 2 wrong usage; 65 the "
+    "database file; 74 disk or lock; 78 configuration; 128+n stopped at once by signal n.",
+)
+@click.version_option(package_name="litejobs")
+def cli() -> None:
+    """
+    Background jobs in one SQLite file.
+
+    DATABASE is the file. Without it: LITEJOBS_DATABASE, then [tool.litejobs] database in the
+    project's pyproject.toml, then a file of the project's own in the user's data directory. The
+    project is the nearest parent directory with a pyproject.toml or .git.
+    """
+
+
+for command in (
+    work.work,
+    work.workoff,
+    work.worker,
+    look.status,
+    look.list_,
+    look.show,
+    change.retry,
+    change.clear,
+):
+    cli.add_command(command)
+
+
+def main() -> None:
+    """Run the command line and exit with its code."""
+    try:
+        code: Any = cli.main(prog_name="litejobs", standalone_mode=False)
+    except click.ClickException as error:
+        error.show()
+        code = error.exit_code
+    except click.Abort:
+        click.echo("aborted", err=True)
+        code = 1
+    except LitejobsError as error:
+        click.echo(f"litejobs: {printable(str(error))}", err=True)
+        code = error.exit_code
+    except BrokenPipeError:  # the reader of a pipe has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        code = 1
+    sys.exit(code or 0)

@@ -1,0 +1,66 @@
+"""retry, clear: the commands that change what is stored."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import click
+
+from litejobs.adapters.sqlite.inspection import Inspection
+from litejobs.cli.options import database_argument, project, project_options, split_words
+from litejobs.errors import UsageError
+
+
+@click.command()
+@click.argument("words", nargs=-1, metavar="[DATABASE] [ID]...")
+@project_options
+@click.option("--all", "everything", is_flag=True, help="All that failed or cannot be loaded.")
+@click.option("--queue", "-q", metavar="NAME", help="With --all: only those of this queue.")
+def retry(
+    words: Sequence[str],
+    app: str | None,
+    root: Path | None,
+    *,
+    everything: bool,
+    queue: str | None,
+) -> None:
+    """
+    Try jobs again, at once and with all their attempts.
+
+    \b
+    Examples:
+      litejobs retry db.sqlite 7 8
+      litejobs retry --all --queue email
+    """
+    database, ids = split_words(words, "ID")
+    if everything == bool(ids):
+        raise UsageError("retry takes the IDs of jobs, or --all")
+    if queue is not None and not everything:
+        raise UsageError("--queue goes with --all")
+    inspection = Inspection(project(database, app, root).storage())
+    if everything:
+        if queue is not None:
+            inspection.check_queue(queue)
+        count = inspection.retry_all(queue)
+    else:
+        inspection.retry(ids)
+        count = len(ids)
+    click.echo(f"{count} {'job is' if count == 1 else 'jobs are'} to be tried again")
+
+
+@click.command()
+@database_argument
+@project_options
+@click.option("--yes", is_flag=True, help="Do not ask.")
+def clear(database: str | None, app: str | None, root: Path | None, *, yes: bool) -> None:
+    """
+    Delete every job. While one is running nothing is deleted.
+
+    \b
+    Example:
+      litejobs clear db.sqlite --yes
+    """
+    storage = project(database, app, root).storage()
+    if not yes:
+        click.confirm(f"Delete every job in {storage.path}?", abort=True, err=True)
+    count = storage.clear()
+    click.echo(f"{count} {'job' if count == 1 else 'jobs'} deleted")

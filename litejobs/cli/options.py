@@ -1,0 +1,131 @@
+"""What the commands have in common: which database, which app, which project."""
+
+import logging
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import click
+
+from litejobs.adapters.sqlite.adapter import SqliteAdapter
+from litejobs.errors import UsageError
+from litejobs.performers.manifest import Storage
+from litejobs.performers.scout import fetch_manifest
+from litejobs.performers.wire import Start
+from litejobs.processes.sources import AppSource, DatabaseSource, default_storage, open_storage
+from litejobs.project import (
+    APP_VARIABLE,
+    DatabasePlace,
+    app_of,
+    database_of,
+    make_default_directory,
+    names_database,
+    root_of_directory,
+)
+from litejobs.stop import Stop
+
+_PROJECT = [
+    click.option(
+        "--app",
+        metavar="MODULE[:NAME]",
+        help=f"The JobManager of your app; also {APP_VARIABLE} or [tool.litejobs] app.",
+    ),
+    click.option(
+        "--root",
+        type=click.Path(file_okay=False, exists=True, path_type=Path),
+        help="The project's directory, if it is not found from the current one or has moved.",
+    ),
+]
+LEVELS = click.Choice(["debug", "info", "warning", "error"])
+
+
+@dataclass(frozen=True, slots=True)
+class Project:
+    """The options that say what a command is about."""
+
+    database: str | None
+    app: str | None
+    root: Path
+    moved: bool  # --root was given
+
+    def source(self, level: str, queues: Sequence[str], count: int | None) -> Any:
+        """What a runner is to work for."""
+        log_level = logging.getLevelNamesMapping()[level.upper()]
+        if self.app is not None:
+            if queues or count is not None:
+                raise UsageError(
+                    f"--queue and --count do not go with an app: the worker groups of {self.app} "
+                    "say both"
+                )
+            named = None if self.database is None else Path(self.database)
+            return AppSource(self.app, self.root, named, log_level)
+        place = self.place()
+        make_default_directory(place, self.root)
+        logging.getLogger("litejobs").info("jobs are stored in %s (%s)", place.path, place.why)
+        return DatabaseSource(
+            place.path,
+            self.root,
+            log_level,
+            queues=tuple(queues) or ("*",),
+            count=count or 1,
+            adopt=self.database is None,
+            moved=self.moved,
+        )
+
+    def place(self) -> DatabasePlace:
+        """The database, where no app says so."""
+        if self.database is not None:
+            return DatabasePlace(Path(self.database), "named")
+        return database_of(self.root)
+
+    def storage(self) -> SqliteAdapter:
+        """The database to look at, opened; one that is missing is refused, not made."""
+        if self.app is not None and self.database is None and not names_database(self.root):
+            storage, why = _storage_of(self.app, self.root), f"{self.app} says so"
+        else:
+            place = self.place()
+            storage, why = default_storage(place.path), place.why
+        if self.database is None:
+            click.echo(f"jobs in {storage.path} ({why})", err=True)
+        return open_storage(storage, adopt=False, create=False)
+
+
+def _storage_of(app: str, root: Path) -> Storage:
+    stop = Stop()
+    manifest = fetch_manifest(Start(app, str(root), None, 0, logging.WARNING), stop)
+    stop.close()
+    assert manifest is not None  # nobody asked to stop
+    return manifest.storages[manifest.groups[0].adapter]
+
+
+def project_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """``--app`` and ``--root``."""
+    for option in reversed(_PROJECT):
+        command = option(command)
+    return command
+
+
+def database_argument(command: Callable[..., Any]) -> Callable[..., Any]:
+    """``[DATABASE]``."""
+    return click.argument("database", required=False)(command)
+
+
+def project(database: str | None, app: str | None, root: Path | None) -> Project:
+    """What the options say, with what environment and project say where they are silent."""
+    if database == "":
+        raise UsageError("DATABASE must name a file, got an empty text")
+    place = (root or root_of_directory(Path.cwd())).resolve()
+    return Project(database, app or app_of(place), place, moved=root is not None)
+
+
+def split_words(words: Sequence[str], what: str) -> tuple[str | None, list[int]]:
+    """``[DATABASE] ID...`` taken apart: ids are whole numbers, a database is anything else."""
+    database = None
+    rest = list(words)
+    if rest and not rest[0].isdecimal():
+        database = rest.pop(0)
+    for word in rest:
+        if not word.isdecimal():
+            raise UsageError(f"{what} is a whole number, got {word!r}")
+    return database, [int(word) for word in rest]

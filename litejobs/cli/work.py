@@ -1,0 +1,171 @@
+"""work, workoff, worker: the commands that run jobs."""
+
+import logging
+import sys
+import time
+from collections import Counter
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import click
+
+from litejobs import defaults, logs
+from litejobs.cli.options import LEVELS, database_argument, project, project_options
+from litejobs.job import Outcome, StoredJob
+from litejobs.processes.runner import Only, Runner
+
+_QUEUES = click.option(
+    "--queue", "-q", "queues", multiple=True, metavar="NAME",
+    help="Take jobs of this queue only; may be repeated. Without an app.",
+)  # fmt: skip
+_COUNT = click.option(
+    "--count", "-n", type=click.IntRange(1, 256), default=None, metavar="N",
+    help="How many workers, each a process; 1 by default. Without an app.",
+)  # fmt: skip
+_STOP_TIMEOUT = click.option(
+    "--stop-timeout", type=click.FloatRange(0.001), default=defaults.STOP_TIMEOUT,
+    show_default=True, metavar="SECONDS",
+    help="How long SIGTERM lets running jobs go on before they are given back.",
+)  # fmt: skip
+
+
+def _log_level(default: str) -> Callable[..., Any]:
+    return click.option(
+        "--log-level", type=LEVELS, default=default, show_default=True, help="What is logged."
+    )
+
+
+class Tally:
+    """Counts outcomes; on a terminal it draws a progress bar meanwhile."""
+
+    def __init__(self, *, bar: bool = False) -> None:
+        self.counts: Counter[str] = Counter()
+        self.started = time.monotonic()
+        self._bar: Any = None
+        self._draw = bar and sys.stderr.isatty()
+
+    def ready(self, due: int) -> None:
+        self.started = time.monotonic()
+        if self._draw and due:
+            self._bar = click.progressbar(
+                length=due, label="jobs", show_pos=True, file=sys.stderr,
+                update_min_steps=max(1, due // 500),
+            )  # fmt: skip
+            self._bar.render_progress()
+
+    def settled(self, _job: StoredJob, outcome: Outcome) -> None:
+        self.counts[outcome.kind] += 1
+        if self._bar is not None:
+            self._bar.length = max(self._bar.length, self.counts.total())  # jobs make jobs
+            self._bar.update(1)
+
+    def summary(self) -> str:
+        """What happened, in one line."""
+        seconds = time.monotonic() - self.started
+        count = self.counts.total()
+        rate = f", {count / seconds:,.0f} jobs/s" if seconds > 0 and count else ""
+        return (
+            f"{count} runs in {seconds:.1f} s{rate}: {self.counts['success']} succeeded, "
+            f"{self.counts['error']} to be retried, {self.counts['failure']} failed for good, "
+            f"{self.counts['unloadable']} could not be loaded"
+        )
+
+    def close(self) -> None:
+        if self._bar is not None:
+            self._bar.render_finish()
+
+    @property
+    def exit_code(self) -> int:
+        """1 if a job failed for good or could not be loaded."""
+        return int(self.counts["failure"] + self.counts["unloadable"] > 0)
+
+
+@click.command()
+@database_argument
+@project_options
+@_QUEUES
+@_COUNT
+@_STOP_TIMEOUT
+@_log_level("debug")
+def work(**options: Any) -> None:
+    """
+    Run jobs as they become due, until stopped.
+
+    Ctrl-C lets running jobs finish; a second one stops them, they go back and no attempt is spent.
+
+    \b
+    Examples:
+      litejobs work db.sqlite
+      litejobs work db.sqlite --count 4 --queue email --queue default
+      litejobs work --app shop.jobs:jobs
+    """
+    sys.exit(_run(Tally(), **options))
+
+
+@click.command()
+@database_argument
+@project_options
+@_QUEUES
+@_COUNT
+@_STOP_TIMEOUT
+@_log_level("info")
+def workoff(**options: Any) -> None:
+    """
+    Run all jobs that are due, then exit.
+
+    Exits with 1 if a job failed for good or could not be loaded. Jobs that are to be tried again
+    later are not waited for.
+
+    \b
+    Examples:
+      litejobs workoff db.sqlite
+      litejobs workoff --count 4
+    """
+    tally = Tally(bar=True)
+    code = _run(tally, workoff=True, **options)
+    click.echo(tally.summary())
+    sys.exit(code or tally.exit_code)
+
+
+@click.command()
+@database_argument
+@project_options
+@click.option("--index", type=click.IntRange(0), required=True, help="Which worker group, from 0.")
+@click.option("--id", "id_", type=click.IntRange(0), required=True, help="Its number in the group.")
+@click.option("--workoff", is_flag=True, help="Exit when no job is due any more.")
+@_STOP_TIMEOUT
+@_log_level("info")
+def worker(index: int, id_: int, **options: Any) -> None:
+    """
+    Run one worker of one group: for a process monitor that wants to start each by itself.
+
+    \b
+    Example:
+      litejobs worker --app shop.jobs:jobs --index 0 --id 0
+    """
+    tally = Tally()
+    code = _run(tally, only=Only(index, id_), **options)
+    sys.exit(code or (tally.exit_code if options["workoff"] else 0))
+
+
+def _run(
+    tally: Tally,
+    *,
+    database: str | None,
+    app: str | None,
+    root: Path | None,
+    stop_timeout: float,
+    log_level: str,
+    queues: Sequence[str] = (),
+    count: int | None = None,
+    workoff: bool = False,
+    only: Only | None = None,
+) -> int:
+    logs.configure(logging.getLevelNamesMapping()[log_level.upper()], "litejobs")
+    source = project(database, app, root).source(log_level, queues, count)
+    runner = Runner(source, tally, workoff=workoff, only=only, stop_timeout=stop_timeout)
+    try:
+        return runner.run()
+    finally:
+        tally.close()

@@ -1,0 +1,274 @@
+"""How the values of one parameter are written as JSON's own types, and read back."""
+
+import inspect
+import json
+import math
+import types
+import typing
+from datetime import datetime, time
+from enum import Enum
+from functools import cache
+from pathlib import PurePath
+from typing import Any, NoReturn
+
+_SCALARS = frozenset({str, int, float, bool, types.NoneType})
+_PLAIN = "None, bool, int, float, str, list and dict with str keys"
+# Types of these modules come back when called with their own text; also complex and paths.
+_MADE_OF_TEXT = frozenset({"ipaddress", "fractions", "zoneinfo"})
+_encode = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode
+
+
+class Refused(Exception):  # noqa: N818  # caught by those who know the parameter's name
+    """Why a value cannot be stored as it is, or a stored one cannot be restored."""
+
+
+class Codec(typing.Protocol):
+    """How the values of one parameter are written as JSON's own types and read back."""
+
+    def dump(self, value: Any) -> Any:
+        """JSON's own types for *value*; raises Refused."""
+        ...
+
+    def load(self, wire: Any) -> Any:
+        """What was passed; raises Refused."""
+        ...
+
+
+class Plain:
+    """Without an annotation that says more: values that JSON itself gives back."""
+
+    def dump(self, value: Any) -> Any:
+        _check_plain(value)
+        return value
+
+    def load(self, wire: Any) -> Any:
+        return wire
+
+
+class Only:
+    """Annotated with builtin types that JSON has: just those; an int may become a float."""
+
+    def __init__(self, kinds: frozenset[type]) -> None:
+        self._kinds = kinds
+
+    def dump(self, value: Any) -> Any:
+        self.load(value)
+        _check_plain(value)
+        return value
+
+    def load(self, wire: Any) -> Any:
+        kind = type(wire)
+        if kind in self._kinds:
+            return wire
+        if kind is int and float in self._kinds:
+            with_point = _as_float(wire)
+            if with_point == wire:
+                return with_point
+        wanted = " | ".join(sorted(_name(kind) for kind in self._kinds))
+        raise Refused(f"it is annotated {wanted}, not {_name(kind)} ({_short(wire)})")
+
+
+class Named:
+    """A member of an Enum whose values JSON does not tell apart: stored by its name."""
+
+    def __init__(self, enumeration: type[Enum]) -> None:
+        self._enumeration = enumeration
+
+    def dump(self, value: Any) -> Any:
+        if type(value) is not self._enumeration:
+            raise Refused(f"it is annotated {_name(self._enumeration)}, not {_name(type(value))}")
+        return value.name
+
+    def load(self, wire: Any) -> Any:
+        try:
+            return self._enumeration[wire]
+        except KeyError:
+            raise Refused(f"{_name(self._enumeration)} has no member {_short(wire)}") from None
+
+
+class Typed:
+    """Annotated with anything else: msgspec writes it and restores it."""
+
+    def __init__(self, annotation: Any) -> None:
+        import msgspec  # noqa: PLC0415  # 30 ms that most jobs never need
+
+        self._annotation = annotation
+        self._msgspec = msgspec
+        try:
+            msgspec.json.Decoder(annotation, dec_hook=_restore)
+        except TypeError as error:
+            self._reason = f"its annotation {_name(annotation)} cannot be restored from JSON: {error}"
+        else:
+            self._reason = ""
+
+    def dump(self, value: Any) -> Any:
+        if self._reason:
+            raise Refused(self._reason)
+        try:
+            wire = self._msgspec.to_builtins(value, str_keys=True, enc_hook=_as_text)
+        except (TypeError, ValueError, NotImplementedError) as error:
+            raise Refused(f"{_article(value)} cannot be stored as JSON ({error})") from None
+        wire = json.loads(to_json(wire))
+        try:
+            back = self._convert(wire)
+        except NotImplementedError:
+            return Plain().dump(value)
+        except Refused as error:
+            raise Refused(
+                f"it is annotated {_name(self._annotation)}, not {_name(type(value))} "
+                f"({_short(value)}): {error}"
+            ) from None
+        if not _same(value, back):
+            other = type(back) is not type(value)
+            raise Refused(
+                f"{_article(value)} would come out as {_article(back) if other else _short(back)}, "
+                f"for it is annotated {_name(self._annotation)}; annotate the type that is passed"
+            )
+        return wire
+
+    def load(self, wire: Any) -> Any:
+        if self._reason:
+            raise Refused(self._reason)
+        try:
+            return self._convert(wire)
+        except NotImplementedError:
+            return wire
+
+    def _convert(self, wire: Any) -> Any:
+        """Raises NotImplementedError where the annotation holds a type that msgspec leaves to us."""
+        try:
+            return self._msgspec.convert(wire, self._annotation, str_keys=True, dec_hook=_restore)
+        except self._msgspec.ValidationError as error:
+            raise Refused(str(error)) from None
+
+
+@cache
+def codec_for(annotation: Any) -> Codec:
+    """The codec for a resolved annotation; ``inspect.Parameter.empty`` is none."""
+    if annotation in (inspect.Parameter.empty, Any, object) or isinstance(annotation, typing.TypeVar):
+        return Plain()
+    if annotation in (list, dict):
+        return Only(frozenset({annotation}))
+    members = _members(annotation)
+    if members <= _SCALARS:
+        return Only(frozenset(members))
+    if isinstance(annotation, type) and issubclass(annotation, Enum) and not _is_uniform(annotation):
+        return Named(annotation)
+    return Typed(annotation)
+
+
+def _members(annotation: Any) -> set[Any]:
+    """The types of a union, or the one type itself; None counts as its type."""
+    union = typing.get_origin(annotation) in (typing.Union, types.UnionType)
+    members = typing.get_args(annotation) if union else (annotation,)
+    return {types.NoneType if member is None else member for member in members}
+
+
+def _is_uniform(enumeration: type[Enum]) -> bool:
+    """Whether msgspec takes the Enum: all values str, or all int."""
+    kinds = {type(member.value) for member in enumeration}
+    return kinds in ({str}, {int})
+
+
+def to_json(wire: Any) -> str:
+    """JSON's own types as valid UTF-8 text, compact; raises Refused."""
+    try:
+        text = _encode(wire)
+        text.encode()
+    except UnicodeEncodeError:
+        raise Refused("it holds a lone surrogate, which is no valid text") from None
+    except ValueError as error:
+        raise Refused(_why_not_json(error)) from None
+    return text
+
+
+def _why_not_json(error: ValueError) -> str:
+    if "float" in str(error):
+        return "it holds NaN or an infinity, which JSON does not have"
+    if "digits" in str(error):
+        return "it holds a number of more digits than Python writes"
+    return "it contains itself"
+
+
+def _check_plain(value: Any, place: str = "") -> None:
+    """Refuse what JSON would change or drop: other types, keys that are not text."""
+    kind = type(value)
+    if kind is float and not math.isfinite(value):
+        raise Refused(f"{_item(place)} is {value}, which JSON does not have")
+    if kind in _SCALARS:
+        return
+    if kind is list:
+        for index, item in enumerate(value):
+            _check_plain(item, f"{place}[{index}]")
+    elif kind is dict:
+        for key, item in value.items():
+            if type(key) is not str:
+                _refuse_foreign(key, f"a key of {_item(place)}")
+            _check_plain(item, f"{place}[{_short(key)}]")
+    else:
+        _refuse_foreign(value, _item(place))
+
+
+def _item(place: str) -> str:
+    return f"its item {place}" if place else "it"
+
+
+def _refuse_foreign(value: Any, where: str) -> NoReturn:
+    raise Refused(
+        f"{where} is {_article(value)}, which JSON alone does not give back; annotate the "
+        f"parameter with its type, or pass plain values ({_PLAIN})"
+    )
+
+
+def _same(value: Any, back: Any) -> bool:
+    """Whether what comes out is what went in, types included; an int may become a float."""
+    kind = type(value)
+    if kind is not type(back):
+        return kind is int and type(back) is float and value == back
+    if isinstance(value, list | tuple):
+        return len(value) == len(back) and all(map(_same, value, back))
+    if kind is dict:
+        return value.keys() == back.keys() and all(_same(value[key], back[key]) for key in value)
+    if isinstance(value, datetime | time):
+        return value.isoformat() == back.isoformat()  # instant and offset; a zone's name is lost
+    if kind.__eq__ is object.__eq__ and hasattr(value, "__dict__"):
+        return _same(vars(value), vars(back))
+    return bool(value == back)
+
+
+def _as_text(value: Any) -> str:
+    if isinstance(value, PurePath | complex) or type(value).__module__ in _MADE_OF_TEXT:
+        return str(value)
+    raise NotImplementedError(f"no way to write {_name(type(value))}")
+
+
+def _restore(kind: type, wire: Any) -> Any:
+    if isinstance(kind, type) and (
+        issubclass(kind, PurePath | complex) or kind.__module__ in _MADE_OF_TEXT
+    ):
+        return kind(wire)
+    raise NotImplementedError(kind)
+
+
+def _as_float(value: int) -> float:
+    try:
+        return float(value)
+    except OverflowError:
+        return math.inf
+
+
+def _name(annotation: Any) -> str:
+    return annotation.__qualname__ if isinstance(annotation, type) else str(annotation)
+
+
+def _article(value: Any) -> str:
+    name = _name(type(value))
+    return f"an {name}" if name[:1] in "aeiouAEIOU" else f"a {name}"
+
+
+def _short(value: Any) -> str:
+    try:
+        text = repr(value)
+    except Exception:  # noqa: BLE001  # the value's own class may raise anything
+        return "..."
+    return text if len(text) <= 60 else f"{text[:57]}..."  # noqa: PLR2004

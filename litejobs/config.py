@@ -1,0 +1,132 @@
+"""Worker groups, and the checks that every option goes through."""
+
+import difflib
+import logging
+import math
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, fields
+from typing import Any
+
+from litejobs import defaults
+from litejobs.errors import ConfigurationError
+from litejobs.job import Limits
+
+MAX_COUNT = 256
+MIN_PRIORITY, MAX_PRIORITY = -(2**63), 2**63 - 1
+
+
+@dataclass(frozen=True, kw_only=True)
+class WorkerGroup:
+    """
+    How many workers take jobs of which queues, and under what limits.
+
+    *adapter* is a key of the manager's adapters (None: the first). *queue* is a name, a list of
+    names or ``"*"``. *max_runtime* and *sleep_delay* are seconds.
+
+    Raises ConfigurationError when an option is not of its kind.
+    """
+
+    adapter: str | None = None
+    logger: logging.Logger | None = None
+    queue: str | tuple[str, ...] | list[str] = defaults.WORK_QUEUE
+    count: int = defaults.COUNT
+    max_attempts: int = defaults.MAX_ATTEMPTS
+    max_runtime: float = defaults.MAX_RUNTIME
+    delete_failed_jobs: bool = defaults.DELETE_FAILED_JOBS
+    delete_successful_jobs: bool = defaults.DELETE_SUCCESSFUL_JOBS
+    sleep_delay: float = defaults.SLEEP_DELAY
+
+    def __post_init__(self) -> None:
+        names = (self.queue,) if isinstance(self.queue, str) else tuple(self.queue)
+        if not names:
+            raise ConfigurationError("queue of a worker group must name a queue, got an empty list")
+        for name in names:
+            if name != defaults.WORK_QUEUE:
+                check_queue(name)
+        check_whole("count", self.count, at_least=1, at_most=MAX_COUNT)
+        check_limits(limits_of(self))
+        check_seconds("sleep_delay", self.sleep_delay, above_zero=True)
+
+    @classmethod
+    def of(cls, options: "WorkerGroup | Mapping[str, Any]") -> "WorkerGroup":
+        """The group itself, or one made of a mapping with the same keys."""
+        if isinstance(options, cls):
+            return options
+        if not isinstance(options, Mapping):
+            raise ConfigurationError(f"a worker group is a WorkerGroup or a dict, got {options!r}")
+        check_keys(options, (field.name for field in fields(cls)), of="a worker group")
+        return cls(**options)
+
+    @property
+    def queues(self) -> tuple[str, ...]:
+        """The queue names, always as a tuple."""
+        return (self.queue,) if isinstance(self.queue, str) else tuple(self.queue)
+
+    @property
+    def limits(self) -> Limits:
+        """The limits that hold for jobs which bring none of their own."""
+        return Limits(**limits_of(self))
+
+
+def limits_of(options: object) -> dict[str, Any]:
+    """The attributes of *options* that are limits, by name."""
+    return {field.name: getattr(options, field.name) for field in fields(Limits)}
+
+
+def check_limits(options: Mapping[str, Any]) -> None:
+    """Refuse limits, the group's or a job's own, that are not of their kind."""
+    check_keys(options, (field.name for field in fields(Limits)), of="a job")
+    if "max_attempts" in options:
+        check_whole("max_attempts", options["max_attempts"], at_least=1)
+    if "max_runtime" in options:
+        check_seconds("max_runtime", options["max_runtime"], above_zero=True)
+    for key in ("delete_successful_jobs", "delete_failed_jobs"):
+        if not isinstance(options.get(key, False), bool):
+            raise ConfigurationError(f"{key} must be True or False, got {options[key]!r}")
+
+
+def check_keys(options: Mapping[str, Any], known: Iterable[str], *, of: str) -> None:
+    """Refuse keys that nobody would read, with the nearest right one."""
+    known = list(known)
+    for key in options:
+        if key not in known:
+            near = difflib.get_close_matches(str(key), known, n=1)
+            hint = f"did you mean {near[0]!r}?" if near else f"the options are {', '.join(known)}"
+            raise ConfigurationError(f"{key!r} is not an option of {of}; {hint}")
+
+
+def check_queue(name: object) -> str:
+    """The queue's name, if it can be one."""
+    if not isinstance(name, str):
+        raise ConfigurationError(f"a queue is named by a string, got {name!r}")
+    if not name or not name.isprintable() or name == defaults.WORK_QUEUE or name.startswith("!"):
+        raise ConfigurationError(
+            f"{name!r} cannot name a queue: a name is printable text, not '*', not starting with '!'"
+        )
+    return name
+
+
+def check_priority(value: object) -> int:
+    """The priority, if the database can hold it."""
+    check_whole("priority", value, at_least=MIN_PRIORITY, at_most=MAX_PRIORITY)
+    return value  # type: ignore[return-value]  # check_whole leaves nothing but int
+
+
+def check_whole(key: str, value: object, *, at_least: int, at_most: int | None = None) -> None:
+    """Refuse what is not a whole number in its range."""
+    if not isinstance(value, int) or isinstance(value, bool):
+        raise ConfigurationError(f"{key} must be a whole number, got {value!r}")
+    if value < at_least:
+        raise ConfigurationError(f"{key} must be at least {at_least}, got {value}")
+    if at_most is not None and value > at_most:
+        raise ConfigurationError(f"{key} must be at most {at_most}, got {value}")
+
+
+def check_seconds(key: str, value: object, *, above_zero: bool = False) -> None:
+    """Refuse what is not a duration in seconds."""
+    if not isinstance(value, int | float) or isinstance(value, bool) or not math.isfinite(value):
+        raise ConfigurationError(f"{key} must be a number of seconds, got {value!r}")
+    if value < 0 or (above_zero and value == 0):
+        raise ConfigurationError(
+            f"{key} must be {'more than' if above_zero else 'at least'} 0 seconds, got {value}"
+        )

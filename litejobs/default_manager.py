@@ -1,0 +1,113 @@
+"""The manager of those who make none of their own: ``litejobs.later`` and ``litejobs.jobs``."""
+
+import os
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from litejobs.adapters.sqlite.adapter import SqliteAdapter
+from litejobs.background import BackgroundWorker
+from litejobs.errors import ConfigurationError, SchedulingError
+from litejobs.handler import locate, relative_path
+from litejobs.job import Job
+from litejobs.loader import Loader
+from litejobs.manager import BaseManager, not_declared
+from litejobs.project import (
+    DatabasePlace,
+    claim,
+    database_of,
+    make_default_directory,
+    root_of_directory,
+    root_of_file,
+)
+from litejobs.scheduler import Scheduler, Target
+
+
+class DefaultManager(BaseManager):
+    """
+    Takes plain functions and jobs declared with ``litejobs.jobs.job``; has one database.
+
+    Which one is decided by the first use, for the project that is then at work.
+    """
+
+    def __init__(self) -> None:
+        super().__init__(queues=None, logger=None, workers=None, clock=None)
+        self.later = Scheduler(self._target, queues=None, clock=self.clock, logger=self.logger)
+        self._named: DatabasePlace | None = None
+        self._root: Path | None = None
+        self._hint = ""
+        self._adapter: SqliteAdapter | None = None
+        self._targets: dict[Callable[..., Any], Target] = {}
+
+    def configure(self, *, database: str | os.PathLike[str]) -> None:
+        """
+        Name the database file; before the first ``later`` and before workers start.
+
+        Raises ConfigurationError if another one is in use already.
+        """
+        place = DatabasePlace(Path(database).absolute(), "litejobs.configure names it")
+        if self._adapter is not None and SqliteAdapter(place.path).path != self._adapter.path:
+            raise ConfigurationError(
+                f"jobs are stored in {self._adapter.path} already; call litejobs.configure() "
+                "before the first later()"
+            )
+        self._named = place
+
+    def use_root(self, root: Path, *, hint: str = "") -> None:
+        """
+        Work for the project at *root*; for workers, which know it from their command.
+
+        *hint* names the app that other jobs in the database belong to.
+        """
+        self._root = root
+        self._hint = hint
+
+    def adapter(self, key: str | None) -> SqliteAdapter:
+        if key not in (None, "sqlite"):
+            raise ConfigurationError(f"there is no adapter {key!r}; the adapter is 'sqlite'")
+        return self._storage(self._root or root_of_directory(Path.cwd()))
+
+    def loader(self) -> Loader:
+        assert self._root is not None  # adapter() came first
+        return Loader(self.declared, self._root, self._hint)
+
+    def start_background_worker(self) -> BackgroundWorker:
+        caller = sys._getframe(1).f_code.co_filename  # noqa: SLF001  # whose project it is
+        if self._root is None and Path(caller).is_file():
+            self._root = root_of_file(Path(caller))
+        return super().start_background_worker()
+
+    def _target(self, job: Callable[..., Any]) -> Target:
+        target = self._targets.get(job)
+        if target is None:
+            target = self._targets[job] = self._new_target(job)
+        return target
+
+    def _new_target(self, job: Callable[..., Any]) -> Target:
+        declared = job if isinstance(job, Job) else None
+        if declared is not None and declared.owner is not self:
+            raise SchedulingError(f"{not_declared(job, self)}; use its own manager's later")
+        function = job if declared is None else declared.perform
+        file, module = locate(function, declared)
+        storage = self._storage(self._root or root_of_file(file))
+        assert self._root is not None  # the storage has one
+        path = relative_path(file, self._root, function.__name__)
+        of = declared or Job(function, owner=self)
+        return Target(function, of.name, path, module, of.queue, of.priority, storage)
+
+    def _storage(self, root: Path) -> SqliteAdapter:
+        """The database, found by the first use; it serves that project and no other."""
+        if self._adapter is None:
+            place = self._named or database_of(root)
+            make_default_directory(place, root)
+            adapter = SqliteAdapter(place.path, clock=self.clock)
+            claim(adapter, root)
+            self.logger.info("jobs are stored in %s (%s)", adapter.path, place.why)
+            self._root, self._adapter = root, adapter
+        return self._adapter
+
+
+
+manager = DefaultManager()
+later = manager.later

@@ -1,0 +1,30 @@
+"""The numbers and words that hold where nobody chose others, each with its unit and source."""
+
+# Redwood Background Jobs 8.1, "JobManager" and "createJob".
+QUEUE = "default"
+PRIORITY = 50  # lower runs first
+WORK_QUEUE = "*"  # every queue
+COUNT = 1  # workers of a group
+MAX_ATTEMPTS = 24  # runs in all, the first one included
+MAX_RUNTIME = 14_400  # seconds
+SLEEP_DELAY = 5.0  # seconds between looks of an idle worker that nobody wakes
+DELETE_SUCCESSFUL_JOBS = True
+DELETE_FAILED_JOBS = False
+
+# Redwood Background Jobs 8.1, "Job Errors & Failure"; the cap is ours: the formula has none.
+BACKOFF_EXPONENT = 4
+MAX_BACKOFF = 7 * 24 * 3600  # seconds
+
+TABLE = "background_jobs"
+MAX_ARGUMENTS = 1024 * 1024  # bytes of JSON in one job
+MAX_ERROR = 8 * 1024  # bytes of UTF-8 kept of an error
+
+LOCK_PATIENCE = 5.0  # seconds that a statement waits for another program's write lock
+PROMOTION_BATCH = 1_000  # scheduled jobs made ready in one transaction
+
+STOP_TIMEOUT = 8.0  # seconds that SIGTERM gives running jobs: below the 10 of container runtimes
+EXIT_PATIENCE = 5.0  # seconds that a program's end waits for the jobs of its background threads
+READINESS = 60.0  # seconds that a performer may take to load its app
+RESTART_BACKOFF = (0.1, 30.0)  # seconds between two starts of a performer that dies: first, longest
+RECORDING_BACKOFF = (0.1, 2.0)  # seconds between two tries to record outcomes: first, longest
+CODE_CHECK = 5.0  # seconds between two looks whether the project's code changed

@@ -1,0 +1,62 @@
+"""Every error that litejobs raises, one tree. A job's own exception is data and never in it."""
+
+
+class LitejobsError(Exception):
+    """Something that litejobs refuses or cannot do; its text is one sentence for a person."""
+
+    #: What the command line exits with when this error ends it.
+    exit_code = 1
+
+
+class ConfigurationError(LitejobsError, ValueError):
+    """A setting, an option or an app is not what litejobs can use."""
+
+    exit_code = 78
+
+
+class AppNotFoundError(ConfigurationError):
+    """There is no such app: its module, or the name in it, does not exist."""
+
+
+class UsageError(LitejobsError, ValueError):
+    """A command was given words that it does not take."""
+
+    exit_code = 2
+
+
+class SchedulingError(LitejobsError, ValueError):
+    """A call of ``later`` was refused; nothing was stored."""
+
+    exit_code = 2
+
+
+class UnloadableError(LitejobsError):
+    """A stored job cannot be brought to life here: its function or its arguments do not load."""
+
+
+class JobNotFoundError(LitejobsError, LookupError):
+    """No job with that id, or no job in that queue, is stored."""
+
+
+class JobStateError(LitejobsError):
+    """The job is in a state in which that cannot be done to it."""
+
+
+class StorageError(LitejobsError):
+    """The database did not do what was asked."""
+
+    exit_code = 74
+
+
+class DatabaseFileError(StorageError):
+    """The file is not a database that litejobs can use as it is."""
+
+    exit_code = 65
+
+
+class DiskError(StorageError):
+    """Reading or writing failed (disk full, I/O error); whether the write was stored is unknown."""
+
+
+class DatabaseBusyError(StorageError):
+    """Another program held the write lock for longer than litejobs waits; nothing was stored."""

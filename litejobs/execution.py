@@ -1,0 +1,105 @@
+import asyncio
+import inspect
+import logging
+import time
+from datetime import UTC, datetime, timedelta
+
+from litejobs import context
+from litejobs.clock import Clock
+from litejobs.context import CurrentJob
+from litejobs.errors import UnloadableError
+from litejobs.job import Limits, Outcome, StoredJob
+from litejobs.loader import Call, Loader
+from litejobs.rules import outcome
+from litejobs.rules.error_text import describe
+from litejobs.rules.text import cut, printable, printable_lines
+
+
+class Execution:
+    """Runs stored jobs of one group, one at a time, in this thread. Touches no storage."""
+
+    def __init__(
+        self, loader: Loader, limits: Limits, clock: Clock, logger: logging.Logger
+    ) -> None:
+        self._loader = loader
+        self._limits = limits
+        self._clock = clock
+        self._logger = logger
+        self._loop: asyncio.Runner | None = None
+
+    def run(self, job: StoredJob) -> Outcome:
+        """Load the job, run it, and say what is to be recorded."""
+        try:
+            call = self._loader.load(job.handler)
+        except UnloadableError as error:
+            return self._unloadable(job, error)
+        limits = self._limits.overridden(call.own_limits)
+        started = time.monotonic()
+        self._logger.debug(
+            "job %d %s started (attempt %d of %d)", job.id, call.name, job.attempts, limits.max_attempts
+        )  # fmt: skip
+        with context.running(self._current(job, limits)):
+            error = self._perform(call)
+        elapsed = time.monotonic() - started
+        if error is None:
+            self._logger.debug("job %d %s succeeded in %.3f s", job.id, call.name, elapsed)
+            return outcome.after_success(limits)
+        return self._error(job, call, limits, error)
+
+    def close(self) -> None:
+        """End the event loop, if an ``async def`` job ever needed one."""
+        if self._loop is not None:
+            self._loop.close()
+            self._loop = None
+
+    def _current(self, job: StoredJob, limits: Limits) -> CurrentJob:
+        begun = datetime.fromtimestamp(self._clock.now() / 1000, UTC)
+        return CurrentJob(
+            id=job.id,
+            attempts=job.attempts,
+            max_attempts=limits.max_attempts,
+            queue=job.queue,
+            deadline=begun + timedelta(seconds=limits.max_runtime),
+        )
+
+    def _perform(self, call: Call) -> BaseException | None:
+        """Call the user's function; what it raises is data, whatever it is."""
+        try:
+            result = call.function(*call.args, **call.kwargs)
+            if inspect.iscoroutine(result):
+                self._loop = self._loop or asyncio.Runner()
+                self._loop.run(result)
+        except BaseException as error:  # noqa: BLE001  # SystemExit of a job is an error of the job
+            return error
+        return None
+
+    def _error(
+        self, job: StoredJob, call: Call, limits: Limits, error: BaseException
+    ) -> Outcome:
+        text = describe(error, below=error.__traceback__)
+        result = outcome.after_error(
+            text, attempts=job.attempts, limits=limits, now=self._clock.now()
+        )
+        log_error(self._logger, job, call.name, limits.max_attempts, result)
+        return result
+
+    def _unloadable(self, job: StoredJob, error: UnloadableError) -> Outcome:
+        reason = str(error)
+        if error.__cause__ is not None:
+            reason = f"{reason}\n\n{describe(error.__cause__)}"
+        self._logger.error("job %d cannot be loaded and waits: %s", job.id, printable_lines(reason))
+        return outcome.unloadable(cut(reason, 8192))
+
+
+def log_error(
+    logger: logging.Logger, job: StoredJob, name: str, max_attempts: int, result: Outcome
+) -> None:
+    """Say that a run went wrong, and what comes of it."""
+    if result.run_at is None:
+        what = f"failed for good after {job.attempts} attempts"
+    else:
+        when = datetime.fromtimestamp(result.run_at / 1000, UTC).astimezone()
+        what = f"raised in attempt {job.attempts} of {max_attempts}, next at {when:%Y-%m-%d %H:%M:%S}"
+    logger.error(
+        "job %d %s %s: %s", job.id, printable(name), what, printable_lines(result.error or "")
+    )

@@ -1,0 +1,110 @@
+"""What moves through litejobs: frozen values, and the definition of a job."""
+
+import functools
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from typing import Any, Generic, Literal, ParamSpec, TypeVar
+
+from litejobs import defaults
+from litejobs.errors import ConfigurationError
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What bounds a job and what becomes of its row; a job's own win over its group's."""
+
+    max_attempts: int = defaults.MAX_ATTEMPTS
+    max_runtime: float = defaults.MAX_RUNTIME  # seconds
+    delete_successful_jobs: bool = defaults.DELETE_SUCCESSFUL_JOBS
+    delete_failed_jobs: bool = defaults.DELETE_FAILED_JOBS
+
+    def overridden(self, own: Mapping[str, Any]) -> "Limits":
+        """These limits with *own* in place of the like-named ones."""
+        return replace(self, **own) if own else self
+
+
+@dataclass(frozen=True, slots=True)
+class NewJob:
+    """A job to be stored."""
+
+    handler: str  # JSON: name, path, args, kwargs and, where no app declares it, module
+    queue: str
+    priority: int
+    run_at: int  # milliseconds since 1970, UTC
+
+
+@dataclass(frozen=True, slots=True)
+class StoredJob:
+    """A row that its worker has found and locked."""
+
+    id: int
+    queue: str
+    priority: int
+    run_at: int  # milliseconds since 1970, UTC
+    attempts: int  # this run included
+    locked_by: str
+    handler: str
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What became of one run, ready to be recorded."""
+
+    kind: Literal["success", "error", "failure", "unloadable", "released"]
+    error: str | None = None
+    run_at: int | None = None  # of an error: when to try again, milliseconds since 1970, UTC
+    delete: bool = False  # of a success or a failure: the row goes
+
+
+Settlement = tuple[StoredJob, Outcome]
+
+
+@dataclass(frozen=True, slots=True)
+class Find:
+    """A wish for jobs: who wants them, from which queues, how many at most."""
+
+    worker: str
+    queues: tuple[str, ...]
+    max_runtime: float  # seconds
+    limit: int = 1
+
+
+class Job(Generic[P, R]):
+    """
+    A function declared as a job of a manager. Calling it, or its ``perform``, runs it now, here.
+
+    Made by ``JobManager.job`` and ``JobManager.create_job``.
+    """
+
+    def __init__(
+        self,
+        perform: Callable[P, R],
+        *,
+        owner: object,
+        queue: str = defaults.QUEUE,
+        priority: int = defaults.PRIORITY,
+        own_limits: Mapping[str, Any] | None = None,
+        properties: Mapping[str, Any] | None = None,
+    ) -> None:
+        functools.update_wrapper(self, perform)
+        self.perform = perform
+        self.name: str = perform.__name__
+        self.owner = owner
+        self.queue = queue
+        self.priority = priority
+        self.own_limits = dict(own_limits or {})
+        for key, value in (properties or {}).items():
+            if hasattr(self, key):
+                raise ConfigurationError(
+                    f"property {key!r} of job {self.name} would hide an attribute that every job has"
+                )
+            setattr(self, key, value)
+
+    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
+        return self.perform(*args, **kwargs)
+
+    def __repr__(self) -> str:
+        return f"<Job {self.__module__}.{self.name}>"

@@ -1,0 +1,58 @@
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from litejobs import handler
+from litejobs.arguments import parameters_of
+from litejobs.job import Job
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """A stored job brought to life: what to call, with what, and the limits the job itself has."""
+
+    name: str
+    function: Callable[..., Any]
+    args: list[Any]
+    kwargs: dict[str, Any]
+    own_limits: Mapping[str, Any]
+
+
+class Loader:
+    """
+    From a row's handler to a call. What has loaded once is kept.
+
+    *declared* are the jobs of the manager, by path and name. *root* is the project whose plain
+    functions may be called too; None with an app, where a row can only name a declared job.
+    *app* is the one that a row without a module belongs to, as far as it is known.
+    """
+
+    def __init__(
+        self,
+        declared: Mapping[tuple[str, str], Job[..., Any]],
+        root: Path | None = None,
+        app: str = "",
+    ) -> None:
+        self._app = app
+        self._declared = declared
+        self._root = root
+        self._found: dict[tuple[str, str, str | None], Callable[..., Any]] = {}
+
+    def load(self, text: str) -> Call:
+        """Raises UnloadableError if the row names nothing that can be called here."""
+        row = handler.read(text)
+        key = (row.path, row.name, row.module)
+        found = self._found.get(key)
+        if found is None:
+            found = self._found[key] = self._find(row)
+        function = found.perform if isinstance(found, Job) else found
+        args, kwargs = parameters_of(function).load(row.args, row.kwargs)
+        own_limits = found.own_limits if isinstance(found, Job) else {}
+        return Call(row.name, function, args, kwargs, own_limits)
+
+    def _find(self, row: handler.Handler) -> Callable[..., Any]:
+        if self._root is None:
+            return handler.find_declared(row, self._declared)
+        found = handler.load(row, self._root, self._app)
+        return self._declared.get((row.path, row.name), found)

@@ -1,0 +1,252 @@
+"""JobManager: wires adapters, jobs, schedulers and workers together; holds no rule of its own."""
+
+import inspect
+import logging
+import sys
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from types import ModuleType
+from typing import Any, ParamSpec, TypeVar, overload
+
+from litejobs import defaults
+from litejobs.adapters.base import BaseAdapter
+from litejobs.background import BackgroundWorker
+from litejobs.clock import Clock, SystemClock
+from litejobs.config import WorkerGroup, check_limits, check_priority, check_queue
+from litejobs.errors import ConfigurationError, SchedulingError
+from litejobs.execution import Execution
+from litejobs.job import Job
+from litejobs.loader import Loader
+from litejobs.project import root_of_file
+from litejobs.scheduler import Scheduler, Target
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+class BaseManager(ABC):
+    """Declares jobs and starts workers; where the jobs are stored is its subclasses' matter."""
+
+    def __init__(
+        self,
+        queues: Sequence[str] | None,
+        logger: logging.Logger | None,
+        workers: Sequence[WorkerGroup | Mapping[str, Any]] | None,
+        clock: Clock | None,
+    ) -> None:
+        self.queues = None if queues is None else tuple(check_queue(name) for name in queues)
+        self.logger = logger or logging.getLogger("litejobs")
+        self.workers = tuple(WorkerGroup.of(group) for group in workers or [WorkerGroup()])
+        self.clock = clock or SystemClock()
+        self.declared: dict[tuple[str, str], Job[..., Any]] = {}
+        self._module = _calling_module()
+        self._background: BackgroundWorker | None = None
+
+    @abstractmethod
+    def adapter(self, key: str | None) -> BaseAdapter:
+        """The adapter of that name, or the first; raises ConfigurationError if there is none."""
+
+    @abstractmethod
+    def loader(self) -> Loader:
+        """From rows to the functions that this manager's workers may call."""
+
+    @overload
+    def job(self, perform: Callable[P, R], /) -> Job[P, R]: ...
+
+    @overload
+    def job(
+        self,
+        *,
+        queue: str = ...,
+        priority: int = ...,
+        properties: Mapping[str, Any] | None = ...,
+        **own_limits: Any,
+    ) -> Callable[[Callable[P, R]], Job[P, R]]: ...
+
+    def job(self, perform: Callable[..., Any] | None = None, /, **options: Any) -> Any:
+        """
+        Declare the decorated function as a job: ``@jobs.job`` or ``@jobs.job(queue="email")``.
+
+        The options are those of ``create_job``.
+        """
+        if perform is not None:
+            return self.create_job(perform=perform)
+        return lambda function: self.create_job(perform=function, **options)
+
+    def create_job(
+        self,
+        *,
+        perform: Callable[P, R],
+        queue: str = defaults.QUEUE,
+        priority: int = defaults.PRIORITY,
+        properties: Mapping[str, Any] | None = None,
+        **own_limits: Any,
+    ) -> Job[P, R]:
+        """
+        Declare *perform* as a job, stored in *queue* with *priority* (lower runs first).
+
+        *properties* become attributes of the job. *own_limits* are max_attempts, max_runtime
+        (seconds), delete_successful_jobs and delete_failed_jobs; they win over the group's.
+        """
+        if not inspect.isfunction(perform):
+            raise ConfigurationError(f"perform of a job must be a function, got {perform!r}")
+        check_limits(own_limits)
+        self._check_declared(queue)
+        job = Job(
+            perform,
+            owner=self,
+            queue=queue,
+            priority=check_priority(priority),
+            own_limits=own_limits,
+            properties=properties,
+        )
+        self.declared[_path_of(perform), job.name] = job
+        return job
+
+    def start_background_worker(self) -> BackgroundWorker:
+        """
+        Run the worker groups on threads of this process, until it ends or they are stopped.
+
+        A second call returns the worker that is running already.
+        """
+        if self._background is None or not self._background.is_alive():
+            groups = [(group, self.adapter(group.adapter)) for group in self.workers]
+            self._background = BackgroundWorker(groups, self.execution, self.clock)
+            self._background.start()
+        return self._background
+
+    def execution(self, group: WorkerGroup) -> Execution:
+        """What runs the jobs of *group*; for one thread."""
+        return Execution(self.loader(), group.limits, self.clock, group.logger or self.logger)
+
+    @property
+    def where(self) -> str:
+        """``module:name`` where this manager can be imported from, as far as that can be seen."""
+        module = sys.modules.get(self._module)
+        names = [name for name, value in vars(module).items() if value is self] if module else []
+        place = self._module if module is None else _importable(module)
+        return f"{place}:{names[0]}" if names else place
+
+    def _check_declared(self, queue: str) -> None:
+        check_queue(queue)
+        if self.queues is not None and queue not in self.queues:
+            raise ConfigurationError(
+                f"queue {queue!r} is not one of the declared queues: {', '.join(self.queues)}"
+            )
+
+
+class JobManager(BaseManager):
+    """
+    An app's jobs: where they are stored, which there are, who works on them.
+
+    *adapters* are storages by name, the first one being the default. *queues* declares the queue
+    names (None: any). *workers* are WorkerGroups or dicts with the same keys (None: one group on
+    the first adapter, for every queue).
+
+    Raises ConfigurationError when an option is not of its kind.
+    """
+
+    def __init__(
+        self,
+        adapters: Mapping[str, BaseAdapter],
+        queues: Sequence[str] | None = None,
+        logger: logging.Logger | None = None,
+        workers: Sequence[WorkerGroup | Mapping[str, Any]] | None = None,
+        *,
+        clock: Clock | None = None,
+    ) -> None:
+        super().__init__(queues, logger, workers, clock)
+        self.adapters = dict(_checked_adapters(adapters))
+        self._announced: set[BaseAdapter] = set()
+        for group in self.workers:
+            self.adapter(group.adapter)
+            for queue in group.queues:
+                if queue != defaults.WORK_QUEUE:
+                    self._check_declared(queue)
+
+    def adapter(self, key: str | None) -> BaseAdapter:
+        if key is None:
+            return next(iter(self.adapters.values()))
+        try:
+            return self.adapters[key]
+        except KeyError:
+            raise ConfigurationError(
+                f"there is no adapter {key!r}; the adapters are {', '.join(self.adapters)}"
+            ) from None
+
+    def loader(self) -> Loader:
+        return Loader(self.declared)
+
+    def create_scheduler(
+        self, adapter: str | None = None, logger: logging.Logger | None = None
+    ) -> Scheduler:
+        """A ``later`` that stores in the adapter of that name (None: the first)."""
+        storage = self.adapter(adapter)
+        return Scheduler(
+            lambda job: self._target(job, storage),
+            queues=self.queues,
+            clock=self.clock,
+            logger=logger or self.logger,
+        )
+
+    def _target(self, job: Callable[..., Any], storage: BaseAdapter) -> Target:
+        if not isinstance(job, Job) or job.owner is not self:
+            raise SchedulingError(
+                f"{not_declared(job, self)}; declare it with @jobs.job(), or use its own later"
+            )
+        self._announce(storage)
+        path = _path_of(job.perform)
+        return Target(job.perform, job.name, path, None, job.queue, job.priority, storage)
+
+    def _announce(self, storage: BaseAdapter) -> None:
+        """Once for each storage: say where the jobs go, and leave word which app they are of."""
+        if storage in self._announced:
+            return
+        if storage.get_meta("app") != self.where:
+            storage.set_meta("app", self.where)
+        self.logger.info("jobs are stored in %s", storage.describe())
+        self._announced.add(storage)
+
+
+def not_declared(job: object, manager: BaseManager) -> str:
+    """Why *manager* does not take *job*, in words."""
+    name = getattr(job, "__name__", repr(job))
+    owner = getattr(job, "owner", None)
+    of = f"of {owner.where}, not of" if isinstance(owner, BaseManager) else "not declared in"
+    return f"{name} is a job {of} {manager.where}"
+
+
+def _checked_adapters(adapters: Mapping[str, BaseAdapter]) -> Mapping[str, BaseAdapter]:
+    if not isinstance(adapters, Mapping) or not adapters:
+        raise ConfigurationError(
+            f"adapters must be a dict with one adapter or more, got {adapters!r}"
+        )
+    for key, adapter in adapters.items():
+        if not isinstance(adapter, BaseAdapter):
+            raise ConfigurationError(f"adapter {key!r} must be a BaseAdapter, got {adapter!r}")
+    return adapters
+
+
+def _calling_module() -> str:
+    """The module in which a manager is being made."""
+    frame = sys._getframe(1)  # noqa: SLF001  # there is no other way to one's caller
+    while frame.f_back is not None and frame.f_globals.get("__name__") == __name__:
+        frame = frame.f_back
+    return str(frame.f_globals.get("__name__", "__main__"))
+
+
+def _importable(module: ModuleType) -> str:
+    """The name by which a worker could import the module, which may be running as __main__."""
+    if module.__name__ != "__main__":
+        return module.__name__
+    spec, file = getattr(module, "__spec__", None), getattr(module, "__file__", None)
+    return spec.name if spec is not None else Path(file or "__main__").stem
+
+
+def _path_of(function: Callable[..., Any]) -> str:
+    """The function's file, relative to its project; as the code object names it."""
+    file = Path(inspect.unwrap(function).__code__.co_filename)
+    root = root_of_file(file)
+    resolved = file.resolve()
+    return resolved.relative_to(root).as_posix() if resolved.is_relative_to(root) else file.name

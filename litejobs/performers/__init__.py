@@ -1,0 +1,1 @@
+"""The executor of processes: children that import the app and run its jobs."""

@@ -1,0 +1,66 @@
+"""What a performer tells of the app it has loaded, so that the runner needs no user code."""
+
+
+from typing import Any
+
+import msgspec
+
+from litejobs.errors import UnloadableError
+from litejobs.handler import read
+from litejobs.job import Limits
+
+
+class Group(msgspec.Struct, frozen=True):
+    """A worker group: see WorkerGroup."""
+
+    adapter: str
+    queues: tuple[str, ...]
+    count: int
+    limits: Limits
+    sleep_delay: float
+
+
+class Storage(msgspec.Struct, frozen=True):
+    """An SqliteAdapter, by what it takes to open the same file."""
+
+    path: str
+    table: str
+    durability: str
+    mode: int
+
+
+class DeclaredJob(msgspec.Struct, frozen=True):
+    """A job's name and the limits that are its own."""
+
+    path: str
+    name: str
+    own_limits: dict[str, Any]
+
+
+class Manifest(msgspec.Struct, frozen=True):
+    """The app: who works, where the jobs are, which jobs have limits of their own."""
+
+    groups: tuple[Group, ...]
+    storages: dict[str, Storage]  # by the manager's keys
+    jobs: tuple[DeclaredJob, ...]
+
+    def limits_of(self, group: Group, handler: str) -> Limits:
+        """The limits of a stored job; its group's where nothing is known of it."""
+        try:
+            row = read(handler)
+        except UnloadableError:
+            return group.limits
+        for job in self.jobs:
+            if (job.path, job.name) == (row.path, row.name):
+                return group.limits.overridden(job.own_limits)
+        return group.limits
+
+
+def job_name(handler: str) -> str:
+    """The name in a row's handler, for a log line."""
+    try:
+        return read(handler).name
+    except UnloadableError:
+        return "?"
+
+

@@ -1,0 +1,45 @@
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import FrameType
+
+from litejobs.stop import Stop
+
+_PATIENT, _DRAINING, _NOW = (signal.SIGINT,), (signal.SIGTERM, signal.SIGHUP), (signal.SIGQUIT,)
+
+
+class Received:
+    """The last signal that asked to stop, for the exit code."""
+
+    number = 0
+
+
+@contextmanager
+def stop_on_signals(stop: Stop, stop_timeout: float) -> Iterator[Received]:
+    """
+    While inside, signals become requests to *stop*; handlers only set flags.
+
+    SIGINT drains without limit, SIGTERM and SIGHUP for *stop_timeout* seconds, a second signal or
+    SIGQUIT stops at once.
+    """
+    received = Received()
+
+    def on_signal(number: int, _frame: FrameType | None) -> None:
+        received.number = number
+        if number in _DRAINING:
+            signal.setitimer(signal.ITIMER_REAL, stop_timeout)
+        if number in _NOW:
+            stop.request()
+        stop.request()
+
+    def on_alarm(_number: int, _frame: FrameType | None) -> None:
+        stop.request()
+
+    before = {number: signal.signal(number, on_signal) for number in _PATIENT + _DRAINING + _NOW}
+    before[signal.SIGALRM] = signal.signal(signal.SIGALRM, on_alarm)
+    try:
+        yield received
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        for number, handler in before.items():
+            signal.signal(number, handler)

@@ -1,0 +1,44 @@
+"""An exception as text that can be stored, whatever was raised."""
+
+import traceback
+from types import TracebackType
+
+from litejobs.defaults import MAX_ERROR
+from litejobs.rules.text import cut
+
+_MAX_MESSAGE = MAX_ERROR // 4
+
+
+def describe(error: BaseException, *, below: TracebackType | None = None) -> str:
+    """
+    ``Type: message``, a blank line, the traceback: valid UTF-8, at most MAX_ERROR bytes.
+
+    *below* is the frame of litejobs that called the job; only what lies deeper is shown. An
+    exception whose ``__str__`` raises, or whose message is enormous, is described all the same.
+    """
+    return cut(f"{headline(error)}\n\n{_trace(error, below)}", MAX_ERROR)
+
+
+def headline(error: BaseException) -> str:
+    """``Type: message`` without a traceback, or ``Type`` alone where there is no message."""
+    kind = type(error)
+    name = kind.__qualname__ if kind.__module__ == "builtins" else _full_name(kind)
+    try:
+        message = str(error)[: 4 * _MAX_MESSAGE]
+    except BaseException as second:  # noqa: BLE001  # the job's own class may raise anything here
+        message = f"<its __str__ raised {type(second).__qualname__}>"
+    return f"{name}: {cut(message, _MAX_MESSAGE)}" if message else cut(name, _MAX_MESSAGE)
+
+
+def _full_name(kind: type[BaseException]) -> str:
+    return f"{kind.__module__}.{kind.__qualname__}"
+
+
+def _trace(error: BaseException, below: TracebackType | None) -> str:
+    own = error.__traceback__
+    frames = own.tb_next if own is not None and own is below else own
+    try:
+        summary = traceback.TracebackException(type(error), error, frames, compact=True)
+        return "".join(cut(line, _MAX_MESSAGE) for line in summary.format())
+    except Exception as second:  # noqa: BLE001  # formatting reads attributes of the job's objects
+        return f"<its traceback could not be formatted: {type(second).__qualname__}>"

@@ -1,0 +1,1 @@
+"""All that lies in ``<database>.run/``: what the processes on one database leave for each other."""

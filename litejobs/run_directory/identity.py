@@ -1,0 +1,40 @@
+"""Who a worker is, in the words that stand in locked_by."""
+
+import os
+import socket
+import uuid
+from functools import cache
+from pathlib import Path
+
+
+def worker_name(queues: tuple[str, ...], index: int) -> str:
+    """The name that people see, in ``ps`` and logs: ``litejobs-worker.<queues>.<index>``."""
+    return f"litejobs-worker.{'-'.join(queues)}.{index}"
+
+
+def locked_by(name: str, lease: str) -> str:
+    """``<name>/<host>/<boot>/<pid>/<start>/<lease>``: enough to tell later whether it lives."""
+    pid = os.getpid()
+    return f"{name}/{socket.gethostname()}/{_boot()}/{pid}/{_start(pid)}/{lease}"
+
+
+def new_lease() -> str:
+    """A name that no other worker process has ever had."""
+    return uuid.uuid4().hex
+
+
+@cache
+def _boot() -> str:
+    try:
+        return Path("/proc/sys/kernel/random/boot_id").read_text("ascii").strip()
+    except OSError:
+        return "-"
+
+
+def _start(pid: int) -> str:
+    """When the process began, in clock ticks since boot; a reused pid has another."""
+    try:
+        # The name in brackets may hold spaces: https://man7.org/linux/man-pages/man5/proc_pid_stat.5.html
+        return Path(f"/proc/{pid}/stat").read_text("ascii").rpartition(")")[2].split()[19]
+    except OSError:
+        return "-"

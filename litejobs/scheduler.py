@@ -1,0 +1,216 @@
+import logging
+import math
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from litejobs import context, handler
+from litejobs.adapters.base import BaseAdapter
+from litejobs.arguments import parameters_of
+from litejobs.clock import Clock
+from litejobs.config import check_priority, check_queue
+from litejobs.errors import ConfigurationError, SchedulingError
+from litejobs.job import NewJob
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_END_OF_TIME = 253_402_300_799_999  # the last millisecond of the year 9999
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """What a call of ``later`` schedules: where the function is found again, and its defaults."""
+
+    function: Callable[..., Any]
+    name: str
+    path: str
+    module: str | None
+    queue: str
+    priority: int
+    adapter: BaseAdapter
+
+
+@dataclass(frozen=True, slots=True)
+class ScheduledJob:
+    """A job that is stored: its id and what was stored. Reading an attribute does no I/O."""
+
+    id: int
+    name: str
+    args: tuple[Any, ...]
+    kwargs: Mapping[str, Any]
+    queue: str
+    priority: int
+    run_at: datetime  # UTC
+
+
+class Scheduler:
+    """
+    ``later``: stores a job to be run in the background.
+
+    *resolve* says what a job or function stands for, *queues* which names are declared (None: any).
+    """
+
+    def __init__(
+        self,
+        resolve: Callable[[Callable[..., Any]], Target],
+        *,
+        queues: Sequence[str] | None,
+        clock: Clock,
+        logger: logging.Logger,
+    ) -> None:
+        self._resolve = resolve
+        self._queues = queues
+        self._clock = clock
+        self._logger = logger
+
+    def __call__(
+        self,
+        job: Callable[..., Any],
+        args: Sequence[Any] = (),
+        kwargs: Mapping[str, Any] | None = None,
+        *,
+        wait: float | timedelta | None = None,
+        wait_until: datetime | None = None,
+        queue: str | None = None,
+        priority: int | None = None,
+    ) -> ScheduledJob:
+        """
+        Store *job* with its arguments and return once it is durable.
+
+        *args* is a list, *kwargs* a dict. *wait* is seconds or a timedelta from now, *wait_until* a
+        datetime with a zone; without either the job runs as soon as possible. *queue* and
+        *priority* (lower runs first) override the job's own.
+
+        Raises SchedulingError, and stores nothing, if any of this is not what a worker could run;
+        a StorageError if the database does not take it: after a DiskError it may be stored.
+        """
+        [scheduled] = self._store(job, [(args, kwargs)], wait, wait_until, queue, priority)
+        return scheduled
+
+    def many(
+        self,
+        job: Callable[..., Any],
+        args_list: Iterable[Sequence[Any]],
+        *,
+        wait: float | timedelta | None = None,
+        wait_until: datetime | None = None,
+        queue: str | None = None,
+        priority: int | None = None,
+    ) -> list[ScheduledJob]:
+        """
+        Store one job for each item of *args_list*, all or none, in one transaction.
+
+        The options are those of a single call and hold for all.
+        """
+        calls = [(args, None) for args in args_list]
+        return self._store(job, calls, wait, wait_until, queue, priority)
+
+    def _store(
+        self,
+        job: Callable[..., Any],
+        calls: Sequence[tuple[Sequence[Any], Mapping[str, Any] | None]],
+        wait: float | timedelta | None,
+        wait_until: datetime | None,
+        queue: str | None,
+        priority: int | None,
+    ) -> list[ScheduledJob]:
+        _refuse_while_loading(job)
+        target = self._resolve(job)
+        now = self._clock.now()
+        run_at = due(now, wait, wait_until)
+        queue = self._checked_queue(target.queue if queue is None else queue)
+        priority = _checked_priority(target.priority if priority is None else priority)
+        new_jobs = [
+            NewJob(self._handler(target, args, kwargs), queue, priority, run_at)
+            for args, kwargs in calls
+        ]
+        if not new_jobs:
+            return []
+        ids = target.adapter.schedule(new_jobs)
+        self._logger.debug("scheduled %s: %d in queue %s", target.name, len(ids), queue)
+        when = datetime.fromtimestamp(run_at / 1000, UTC)
+        return [
+            ScheduledJob(id_, target.name, tuple(args), dict(kwargs or {}), queue, priority, when)
+            for id_, (args, kwargs) in zip(ids, calls, strict=True)
+        ]
+
+    def _handler(
+        self, target: Target, args: Sequence[Any], kwargs: Mapping[str, Any] | None
+    ) -> str:
+        if not isinstance(args, list | tuple):
+            raise SchedulingError(
+                f"args of {target.name} must be a list, got {type(args).__name__}: "
+                f"later({target.name}, [...])"
+            )
+        if not (kwargs is None or isinstance(kwargs, Mapping)) or any(
+            not isinstance(key, str) for key in kwargs or ()
+        ):
+            raise SchedulingError(f"kwargs of {target.name} must be a dict with names as keys")
+        listed, named = parameters_of(target.function).dump(args, kwargs or {})
+        return handler.write(target.name, target.path, target.module, listed, named)
+
+    def _checked_queue(self, queue: object) -> str:
+        try:
+            name = check_queue(queue)
+        except ConfigurationError as error:
+            raise SchedulingError(str(error)) from None
+        if self._queues is not None and name not in self._queues:
+            raise SchedulingError(
+                f"queue {name!r} is not one of the declared queues: {', '.join(self._queues)}"
+            )
+        return name
+
+
+def due(now: int, wait: object, wait_until: object) -> int:
+    """
+    When a job is to run, in milliseconds since 1970, UTC: rounded up, so never early.
+
+    Raises SchedulingError for a wait or date that is none, or one too many.
+    """
+    if wait is not None and wait_until is not None:
+        raise SchedulingError("give wait or wait_until, not both")
+    if wait_until is not None:
+        return _moment(wait_until)
+    return now if wait is None else now + _milliseconds(wait, now)
+
+
+def _moment(wait_until: object) -> int:
+    if not isinstance(wait_until, datetime):
+        raise SchedulingError(f"wait_until must be a datetime, got {wait_until!r}")
+    if wait_until.utcoffset() is None:
+        raise SchedulingError(
+            f"wait_until {wait_until} has no time zone; for UTC: "
+            "wait_until.replace(tzinfo=datetime.UTC)"
+        )
+    return -((_EPOCH - wait_until) // timedelta(milliseconds=1))
+
+
+def _milliseconds(wait: object, now: int) -> int:
+    if isinstance(wait, datetime):
+        raise SchedulingError(f"wait is a number of seconds; for a date use wait_until={wait!r}")
+    if isinstance(wait, timedelta):
+        wait = wait.total_seconds()
+    if not isinstance(wait, int | float) or isinstance(wait, bool) or not math.isfinite(wait):
+        raise SchedulingError(f"wait must be seconds or a timedelta, got {wait!r}")
+    if wait < 0:
+        raise SchedulingError(f"wait must not be negative, got {wait}")
+    milliseconds = math.ceil(wait * 1000)
+    if now + milliseconds > _END_OF_TIME:
+        raise SchedulingError(f"wait of {wait} seconds ends after the year 9999")
+    return milliseconds
+
+
+def _checked_priority(priority: object) -> int:
+    try:
+        return check_priority(priority)
+    except ConfigurationError as error:
+        raise SchedulingError(str(error)) from None
+
+
+def _refuse_while_loading(job: object) -> None:
+    what = context.loading_now()
+    if what:
+        raise SchedulingError(
+            f"later({getattr(job, '__name__', job)}) was called while a worker loaded {what}; such "
+            'calls belong under: if __name__ == "__main__"'
+        )

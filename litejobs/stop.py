@@ -1,0 +1,45 @@
+import os
+from contextlib import suppress
+
+
+class Stop:
+    """
+    A wish to stop: asked for in a signal handler or another thread, seen by loops.
+
+    The first request asks to drain (begin nothing new, finish what runs), the second to stop at
+    once. Waiting loops register the object with their selector: it becomes readable on a request.
+    """
+
+    def __init__(self) -> None:
+        self._requests = 0
+        self._reader, self._writer = os.pipe()
+        os.set_blocking(self._reader, False)
+        os.set_blocking(self._writer, False)
+
+    def request(self) -> None:
+        """Ask once more. Safe in a signal handler: takes no lock."""
+        self._requests += 1
+        with suppress(OSError):  # full or closed: whoever waits is awake already
+            os.write(self._writer, b"!")
+
+    @property
+    def requested(self) -> bool:
+        """Whether nothing new should begin."""
+        return self._requests > 0
+
+    @property
+    def at_once(self) -> bool:
+        """Whether running jobs should not be waited for."""
+        return self._requests > 1
+
+    def fileno(self) -> int:
+        return self._reader
+
+    def drain(self) -> None:
+        """Take note of the requests so far: the next wait sleeps until the next one."""
+        with suppress(BlockingIOError):
+            os.read(self._reader, 4096)
+
+    def close(self) -> None:
+        os.close(self._reader)
+        os.close(self._writer)

@@ -1,0 +1,180 @@
+"""Find, hand out, settle. Knows neither signals nor processes nor SQL."""
+
+import logging
+import math
+import selectors
+import time
+from collections.abc import Callable, Sequence
+from typing import Protocol
+
+from litejobs import defaults
+from litejobs.adapters.base import BaseAdapter
+from litejobs.clock import Clock
+from litejobs.errors import DatabaseBusyError, DiskError
+from litejobs.job import Find, Outcome, Settlement, StoredJob
+from litejobs.stop import Stop
+
+log = logging.getLogger("litejobs")
+
+
+class Executor(Protocol):
+    """Runs the jobs that a worker hands out: in this thread, or in processes of their own."""
+
+    #: Whether jobs are running, or may still come out of it.
+    busy: bool
+
+    def wanted(self) -> list[Find]:
+        """What could begin at once; empty while every place is taken."""
+        ...
+
+    def begin(self, find: Find, jobs: Sequence[StoredJob]) -> None:
+        """Take the jobs that were found for one of its wishes."""
+        ...
+
+    def collect(self) -> list[Settlement]:
+        """What became of jobs since the last call; may run one."""
+        ...
+
+    def abandon(self) -> list[Settlement]:
+        """Stop at once, and tell what becomes of the jobs that were not finished."""
+        ...
+
+    def patience(self) -> float:
+        """Seconds after which it wants ``collect`` to be called though no file became readable."""
+        ...
+
+
+class Worker:
+    """One adapter's jobs, from found to settled, by way of one executor."""
+
+    def __init__(
+        self,
+        adapter: BaseAdapter,
+        executor: Executor,
+        *,
+        stop: Stop,
+        clock: Clock,
+        sleep_delay: float = defaults.SLEEP_DELAY,
+        workoff: bool = False,
+        on_settled: Callable[[StoredJob, Outcome], None] = lambda _job, _outcome: None,
+    ) -> None:
+        self.adapter = adapter
+        self.executor = executor
+        self.stop = stop
+        self.clock = clock
+        self.sleep_delay = sleep_delay
+        self.workoff = workoff
+        self.on_settled = on_settled
+        self.finished = False
+        self._outcomes: list[Settlement] = []
+        self._trouble = Trouble()
+        self._strays_of: set[str] = set()
+
+    def work_once(self) -> bool:
+        """Record what is done, find what can begin, hand it out; False if nothing moved."""
+        if self.stop.at_once:
+            self._outcomes += self.executor.abandon()
+        finds = [] if self.stop.requested else self.executor.wanted()
+        found = self._exchange(finds)
+        for find, jobs in zip(finds, found, strict=False):
+            self.executor.begin(find, jobs)
+        self._outcomes += self.executor.collect()
+        if any(found) or (self._outcomes and not self._trouble):
+            return True
+        if self._outcomes and self.stop.at_once:
+            log.error("the outcomes of %d jobs could not be recorded", len(self._outcomes))
+            self.finished = True
+        elif not self._outcomes and not self.executor.busy:
+            if self.stop.requested:
+                self.finished = True
+            elif self.workoff and finds:  # without a wish the executor is not ready yet
+                self.finished = not self._is_due(finds)
+                return not self.finished
+        return False
+
+    def patience(self) -> float:
+        """Seconds to wait for a bell, an executor's file or a stop before looking again."""
+        if self._trouble:
+            return self._trouble.pause()
+        longest = self.executor.patience()
+        if self.stop.requested or not self.executor.wanted():
+            return longest
+        return min(longest, self.sleep_delay, self._until_next())
+
+    def _exchange(self, finds: list[Find]) -> list[list[StoredJob]]:
+        """Outcomes that cannot be recorded are kept, and nothing new is found before they are."""
+        if not (finds or self._outcomes) or self._trouble.pause() > 0:
+            return []
+        try:
+            if self._strays_of:
+                known = [job.id for job, _ in self._outcomes]
+                self.adapter.release_strays(self._strays_of, known)
+                self._strays_of = set()
+            found = self.adapter.exchange(self._outcomes, finds)
+        except (DiskError, DatabaseBusyError) as error:
+            # Whether it was stored is unknown: jobs may be locked for us that we never heard of.
+            self._strays_of |= {find.worker for find in finds}
+            self._trouble.note(error)
+            return []
+        self._trouble.end()
+        settled, self._outcomes = self._outcomes, []
+        for job, outcome in settled:
+            self.on_settled(job, outcome)
+        return found
+
+    def _is_due(self, finds: list[Find]) -> bool:
+        return self.adapter.is_due({queue for find in finds for queue in find.queues})
+
+    def _until_next(self) -> float:
+        try:
+            run_at = self.adapter.next_run_at()
+        except (DiskError, DatabaseBusyError) as error:
+            self._trouble.note(error)
+            return self._trouble.pause()
+        return math.inf if run_at is None else max(0, run_at - self.clock.now()) / 1000
+
+
+def work(workers: Sequence[Worker], selector: selectors.BaseSelector) -> None:
+    """
+    Run jobs as they become eligible, until every worker has finished.
+
+    Whatever may wake them is registered with *selector*, with a function to call as its data.
+    """
+    while not all(worker.finished for worker in workers):
+        if not any([worker.work_once() for worker in workers if not worker.finished]):
+            wait(selector, min((w.patience() for w in workers if not w.finished), default=0))
+
+
+def wait(selector: selectors.BaseSelector, patience: float) -> None:
+    """Sleep until something that is registered calls, at most *patience* seconds."""
+    for key, _ in selector.select(None if patience == math.inf else patience):
+        key.data()
+
+
+class Trouble:
+    """Storage that does not take what it is given: said once, tried again ever less often."""
+
+    def __init__(self) -> None:
+        self._pause = 0.0
+        self._until = 0.0
+
+    def __bool__(self) -> bool:
+        return self._pause > 0
+
+    def note(self, error: Exception) -> None:
+        """It went wrong (again)."""
+        first, longest = defaults.RECORDING_BACKOFF
+        if not self:
+            log.error("%s; outcomes are kept and tried again, no new jobs are begun", error)
+        self._pause = min(longest, 2 * self._pause or first)
+        self._until = time.monotonic() + self._pause
+
+    def end(self) -> None:
+        """It works."""
+        if self:
+            log.warning("storage works again")
+        self._pause = 0.0
+
+    def pause(self) -> float:
+        """Seconds until the next try; 0 where there is no trouble."""
+        return max(0.0, self._until - time.monotonic()) if self else 0.0
