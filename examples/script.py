@@ -24,4 +24,6 @@ def send_welcome_email(user_id: int) -> None:
 if __name__ == "__main__":
     first = later(send_welcome_email, [335])
     second = later(send_welcome_email, [336], wait=2)
-    print(f"stored job {first.id}, due now, and job {second.id}, due at {second.run_at:%H:%M:%S} UTC")
+    print(
+        f"stored job {first.id}, due now, and job {second.id}, due at {second.run_at:%H:%M:%S} UTC"
+    )

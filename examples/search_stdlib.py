@@ -23,7 +23,9 @@ from pathlib import Path
 import litejobs
 from litejobs import later
 
-HOME = Path(tempfile.gettempdir()) / f"search-stdlib-{sys.version_info.major}.{sys.version_info.minor}"
+HOME = (
+    Path(tempfile.gettempdir()) / f"search-stdlib-{sys.version_info.major}.{sys.version_info.minor}"
+)
 JOBS, INDEX = HOME / "jobs.sqlite", HOME / "index.sqlite"
 LIBRARY = Path(sysconfig.get_paths()["stdlib"])
 LEFT_OUT = {"site-packages", "dist-packages", "test", "tests", "idle_test", "__pycache__"}
@@ -57,8 +59,9 @@ def build(workers: int) -> int:
     HOME.mkdir(parents=True)
     litejobs.configure(database=JOBS)
     open_index().close()
+    calls = [[name] for name in sources()]
     started = time.perf_counter()
-    jobs = later.many(index_file, [[name] for name in sources()])
+    jobs = later.many(index_file, calls)
     print(f"{len(jobs)} jobs stored in {time.perf_counter() - started:.2f} s: {JOBS}")
     command = [sys.executable, "-m", "litejobs", "workoff", str(JOBS), "--count", str(workers)]
     project = Path(__file__).resolve().parent

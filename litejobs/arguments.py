@@ -30,7 +30,9 @@ class Parameters:
         self._globals = getattr(inspect.unwrap(function), "__globals__", {})
         self._codecs: dict[str, Codec] = {}
         parameters = list(self.signature.parameters.values())
-        self._positional = [p for p in parameters if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
+        self._positional = [
+            p for p in parameters if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)
+        ]
         self._rest = next((p for p in parameters if p.kind is p.VAR_POSITIONAL), None)
         self._extra = next((p for p in parameters if p.kind is p.VAR_KEYWORD), None)
 
@@ -43,9 +45,13 @@ class Parameters:
         try:
             self.signature.bind(*args, **kwargs)
         except TypeError as error:
-            raise SchedulingError(f"the arguments do not fit {self.name}{self.signature}: {error}") from None
+            raise SchedulingError(
+                f"the arguments do not fit {self.name}{self.signature}: {error}"
+            ) from None
         listed = [self._dump(self._at(i), value) for i, value in enumerate(args)]
-        named = [f"{to_json(key)}:{self._dump(self._named(key), value)}" for key, value in kwargs.items()]
+        named = [
+            f"{to_json(key)}:{self._dump(self._named(key), value)}" for key, value in kwargs.items()
+        ]
         size = sum(len(text.encode()) + 1 for text in (*listed, *named))
         if size > MAX_ARGUMENTS:
             raise SchedulingError(
@@ -80,7 +86,10 @@ class Parameters:
 
     def _named(self, key: str) -> inspect.Parameter:
         parameter = self.signature.parameters.get(key)
-        if parameter is None or parameter.kind in (parameter.VAR_KEYWORD, parameter.POSITIONAL_ONLY):
+        if parameter is None or parameter.kind in (
+            parameter.VAR_KEYWORD,
+            parameter.POSITIONAL_ONLY,
+        ):
             parameter = self._extra
         assert parameter is not None  # bind() saw that it fits
         return parameter
@@ -99,7 +108,7 @@ class Parameters:
             raise SchedulingError(f"argument {parameter.name!r} of {self.name}: {error}") from None
         except RecursionError:
             raise SchedulingError(
-                f"argument {parameter.name!r} of {self.name} contains itself, or is nested too deeply"
+                f"argument {parameter.name!r} of {self.name} contains itself or is nested too deep"
             ) from None
         return text
 

@@ -97,7 +97,9 @@ class Typed:
         try:
             msgspec.json.Decoder(annotation, dec_hook=_restore)
         except TypeError as error:
-            self._reason = f"its annotation {_name(annotation)} cannot be restored from JSON: {error}"
+            self._reason = (
+                f"its annotation {_name(annotation)} cannot be restored from JSON: {error}"
+            )
         else:
             self._reason = ""
 
@@ -135,7 +137,7 @@ class Typed:
             return wire
 
     def _convert(self, wire: Any) -> Any:
-        """Raises NotImplementedError where the annotation holds a type that msgspec leaves to us."""
+        """Raises NotImplementedError where the annotation holds a type unknown to msgspec."""
         try:
             return self._msgspec.convert(wire, self._annotation, str_keys=True, dec_hook=_restore)
         except self._msgspec.ValidationError as error:
@@ -145,14 +147,20 @@ class Typed:
 @cache
 def codec_for(annotation: Any) -> Codec:
     """The codec for a resolved annotation; ``inspect.Parameter.empty`` is none."""
-    if annotation in (inspect.Parameter.empty, Any, object) or isinstance(annotation, typing.TypeVar):
+    if annotation in (inspect.Parameter.empty, Any, object) or isinstance(
+        annotation, typing.TypeVar
+    ):
         return Plain()
     if annotation in (list, dict):
         return Only(frozenset({annotation}))
     members = _members(annotation)
     if members <= _SCALARS:
         return Only(frozenset(members))
-    if isinstance(annotation, type) and issubclass(annotation, Enum) and not _is_uniform(annotation):
+    if (
+        isinstance(annotation, type)
+        and issubclass(annotation, Enum)
+        and not _is_uniform(annotation)
+    ):
         return Named(annotation)
     return Typed(annotation)
 
@@ -224,14 +232,16 @@ def _same(value: Any, back: Any) -> bool:
     """Whether what comes out is what went in, types included; an int may become a float."""
     kind = type(value)
     if kind is not type(back):
-        return kind is int and type(back) is float and value == back
+        return bool(kind is int and type(back) is float and value == back)
     if isinstance(value, list | tuple):
         return len(value) == len(back) and all(map(_same, value, back))
     if kind is dict:
         return value.keys() == back.keys() and all(_same(value[key], back[key]) for key in value)
     if isinstance(value, datetime | time):
-        return value.isoformat() == back.isoformat()  # instant and offset; a zone's name is lost
-    if kind.__eq__ is object.__eq__ and hasattr(value, "__dict__"):
+        # Instant and offset; a zone's name is lost.
+        return bool(value.isoformat() == back.isoformat())
+    has_own_equality = getattr(kind, "__eq__", None) is not object.__eq__
+    if not has_own_equality and hasattr(value, "__dict__"):
         return _same(vars(value), vars(back))
     return bool(value == back)
 

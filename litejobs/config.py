@@ -101,7 +101,7 @@ def check_queue(name: object) -> str:
         raise ConfigurationError(f"a queue is named by a string, got {name!r}")
     if not name or not name.isprintable() or name == defaults.WORK_QUEUE or name.startswith("!"):
         raise ConfigurationError(
-            f"{name!r} cannot name a queue: a name is printable text, not '*', not starting with '!'"
+            f"{name!r} cannot name a queue: a name is printable text, not '*' and not '!...'"
         )
     return name
 

@@ -9,7 +9,7 @@ from datetime import datetime
 
 @dataclass(frozen=True, slots=True)
 class CurrentJob:
-    """The run that asks: ``attempts`` includes it; ``deadline`` (UTC) is when max_runtime is over."""
+    """The run that asks: *attempts* includes it, *deadline* (UTC) is when max_runtime is over."""
 
     id: int
     attempts: int

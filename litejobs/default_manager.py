@@ -4,10 +4,9 @@ import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from litejobs.adapters.sqlite.adapter import SqliteAdapter
-from litejobs.background import BackgroundWorker
 from litejobs.errors import ConfigurationError, SchedulingError
 from litejobs.handler import locate, relative_path
 from litejobs.job import Job
@@ -22,6 +21,9 @@ from litejobs.project import (
     root_of_file,
 )
 from litejobs.scheduler import Scheduler, Target
+
+if TYPE_CHECKING:
+    from litejobs.background import BackgroundWorker
 
 
 class DefaultManager(BaseManager):
@@ -72,7 +74,7 @@ class DefaultManager(BaseManager):
         assert self._root is not None  # adapter() came first
         return Loader(self.declared, self._root, self._hint)
 
-    def start_background_worker(self) -> BackgroundWorker:
+    def start_background_worker(self) -> "BackgroundWorker":
         caller = sys._getframe(1).f_code.co_filename  # noqa: SLF001  # whose project it is
         if self._root is None and Path(caller).is_file():
             self._root = root_of_file(Path(caller))
@@ -106,7 +108,6 @@ class DefaultManager(BaseManager):
             self.logger.info("jobs are stored in %s (%s)", adapter.path, place.why)
             self._root, self._adapter = root, adapter
         return self._adapter
-
 
 
 manager = DefaultManager()

@@ -1,8 +1,8 @@
-import asyncio
 import inspect
 import logging
 import time
 from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING
 
 from litejobs import context
 from litejobs.clock import Clock
@@ -13,6 +13,9 @@ from litejobs.loader import Call, Loader
 from litejobs.rules import outcome
 from litejobs.rules.error_text import describe
 from litejobs.rules.text import cut, printable, printable_lines
+
+if TYPE_CHECKING:
+    import asyncio
 
 
 class Execution:
@@ -36,15 +39,19 @@ class Execution:
         limits = self._limits.overridden(call.own_limits)
         started = time.monotonic()
         self._logger.debug(
-            "job %d %s started (attempt %d of %d)", job.id, call.name, job.attempts, limits.max_attempts
-        )  # fmt: skip
+            "job %d %s started (attempt %d of %d)",
+            job.id,
+            call.name,
+            job.attempts,
+            limits.max_attempts,
+        )
         with context.running(self._current(job, limits)):
-            error = self._perform(call)
+            raised = self._perform(call)
         elapsed = time.monotonic() - started
-        if error is None:
+        if raised is None:
             self._logger.debug("job %d %s succeeded in %.3f s", job.id, call.name, elapsed)
             return outcome.after_success(limits)
-        return self._error(job, call, limits, error)
+        return self._error(job, call, limits, raised)
 
     def close(self) -> None:
         """End the event loop, if an ``async def`` job ever needed one."""
@@ -62,20 +69,25 @@ class Execution:
             deadline=begun + timedelta(seconds=limits.max_runtime),
         )
 
+    def _event_loop(self) -> "asyncio.Runner":
+        """One for as long as this execution lasts, made for the first ``async def`` job."""
+        if self._loop is None:
+            import asyncio  # noqa: PLC0415  # 20 ms that most apps already paid or never need
+
+            self._loop = asyncio.Runner()
+        return self._loop
+
     def _perform(self, call: Call) -> BaseException | None:
         """Call the user's function; what it raises is data, whatever it is."""
         try:
             result = call.function(*call.args, **call.kwargs)
             if inspect.iscoroutine(result):
-                self._loop = self._loop or asyncio.Runner()
-                self._loop.run(result)
+                self._event_loop().run(result)
         except BaseException as error:  # noqa: BLE001  # SystemExit of a job is an error of the job
             return error
         return None
 
-    def _error(
-        self, job: StoredJob, call: Call, limits: Limits, error: BaseException
-    ) -> Outcome:
+    def _error(self, job: StoredJob, call: Call, limits: Limits, error: BaseException) -> Outcome:
         text = describe(error, below=error.__traceback__)
         result = outcome.after_error(
             text, attempts=job.attempts, limits=limits, now=self._clock.now()
@@ -99,7 +111,9 @@ def log_error(
         what = f"failed for good after {job.attempts} attempts"
     else:
         when = datetime.fromtimestamp(result.run_at / 1000, UTC).astimezone()
-        what = f"raised in attempt {job.attempts} of {max_attempts}, next at {when:%Y-%m-%d %H:%M:%S}"
+        what = (
+            f"raised in attempt {job.attempts} of {max_attempts}, next at {when:%Y-%m-%d %H:%M:%S}"
+        )
     logger.error(
         "job %d %s %s: %s", job.id, printable(name), what, printable_lines(result.error or "")
     )

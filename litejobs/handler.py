@@ -14,7 +14,6 @@ import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
-from hashlib import blake2b
 from pathlib import Path, PurePosixPath
 from types import FunctionType, ModuleType
 from typing import Any
@@ -93,7 +92,7 @@ def locate(function: Callable[..., Any], job: Job[..., Any] | None = None) -> tu
     name = getattr(function, "__name__", None)
     if not isinstance(function, FunctionType) or name is None:
         raise SchedulingError(
-            f"{function!r} cannot be a job: a job is a function defined with def in a module or script"
+            f"{function!r} cannot be a job: a job is a function, defined with def in a file"
         )
     if name == "<lambda>":
         raise SchedulingError("a lambda cannot be a job: a worker could not find it; use def")
@@ -197,7 +196,7 @@ def _script(file: Path) -> ModuleType:
     main = sys.modules.get(_MAIN)
     if main is not None and _is_file(main, file) and getattr(main, "__spec__", None) is None:
         return main  # a thread worker inside the script itself
-    name = f"__litejobs_{file.stem}_{blake2b(str(file).encode(), digest_size=4).hexdigest()}__"
+    name = f"__litejobs_script__{file}"  # no dots before it: nobody's package
     if name in sys.modules:
         return sys.modules[name]
     _make_importable(file.parent)
@@ -268,7 +267,9 @@ def _run(importing: Callable[[], Any], file: Path) -> Any:
         raise UnloadableError(f"loading {file.name} raised {kind}: {error}") from error
 
 
-def find_declared(handler: Handler, declared: Mapping[tuple[str, str], Job[..., Any]]) -> Job[..., Any]:
+def find_declared(
+    handler: Handler, declared: Mapping[tuple[str, str], Job[..., Any]]
+) -> Job[..., Any]:
     """
     The declared job that a row names: by path and name, or by the name alone if one has it.
 

@@ -99,7 +99,7 @@ class Job(Generic[P, R]):
         for key, value in (properties or {}).items():
             if hasattr(self, key):
                 raise ConfigurationError(
-                    f"property {key!r} of job {self.name} would hide an attribute that every job has"
+                    f"property {key!r} of {self.name} would hide an attribute that every job has"
                 )
             setattr(self, key, value)
 

@@ -7,19 +7,21 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import ModuleType
-from typing import Any, ParamSpec, TypeVar, overload
+from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar, overload
 
 from litejobs import defaults
 from litejobs.adapters.base import BaseAdapter
-from litejobs.background import BackgroundWorker
 from litejobs.clock import Clock, SystemClock
 from litejobs.config import WorkerGroup, check_limits, check_priority, check_queue
 from litejobs.errors import ConfigurationError, SchedulingError
-from litejobs.execution import Execution
 from litejobs.job import Job
 from litejobs.loader import Loader
 from litejobs.project import root_of_file
 from litejobs.scheduler import Scheduler, Target
+
+if TYPE_CHECKING:
+    from litejobs.background import BackgroundWorker
+    from litejobs.execution import Execution
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -57,6 +59,8 @@ class BaseManager(ABC):
     @overload
     def job(
         self,
+        perform: None = None,
+        /,
         *,
         queue: str = ...,
         priority: int = ...,
@@ -93,7 +97,7 @@ class BaseManager(ABC):
             raise ConfigurationError(f"perform of a job must be a function, got {perform!r}")
         check_limits(own_limits)
         self._check_declared(queue)
-        job = Job(
+        job: Job[P, R] = Job(
             perform,
             owner=self,
             queue=queue,
@@ -104,20 +108,24 @@ class BaseManager(ABC):
         self.declared[_path_of(perform), job.name] = job
         return job
 
-    def start_background_worker(self) -> BackgroundWorker:
+    def start_background_worker(self) -> "BackgroundWorker":
         """
         Run the worker groups on threads of this process, until it ends or they are stopped.
 
         A second call returns the worker that is running already.
         """
+        from litejobs.background import BackgroundWorker  # noqa: PLC0415  # for workers only
+
         if self._background is None or not self._background.is_alive():
             groups = [(group, self.adapter(group.adapter)) for group in self.workers]
             self._background = BackgroundWorker(groups, self.execution, self.clock)
             self._background.start()
         return self._background
 
-    def execution(self, group: WorkerGroup) -> Execution:
+    def execution(self, group: WorkerGroup) -> "Execution":
         """What runs the jobs of *group*; for one thread."""
+        from litejobs.execution import Execution  # noqa: PLC0415  # for workers only
+
         return Execution(self.loader(), group.limits, self.clock, group.logger or self.logger)
 
     @property

@@ -69,12 +69,15 @@ def manifest_of(manager: JobManager) -> Manifest:
             )
     return Manifest(
         groups=tuple(
-            Group(group.adapter or first, group.queues, group.count, group.limits, group.sleep_delay)
+            Group(
+                group.adapter or first, group.queues, group.count, group.limits, group.sleep_delay
+            )
             for group in manager.workers
         ),
         storages=storages,
         jobs=tuple(
-            DeclaredJob(path, name, job.own_limits) for (path, name), job in manager.declared.items()
+            DeclaredJob(path, name, job.own_limits)
+            for (path, name), job in manager.declared.items()
         ),
     )
 

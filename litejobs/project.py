@@ -1,6 +1,5 @@
 """Where a project begins, what its pyproject.toml says, and which database is its own."""
 
-import hashlib
 import logging
 import os
 import sysconfig
@@ -41,6 +40,7 @@ class DatabasePlace:
 
     path: Path
     why: str
+    is_default: bool = False  # nobody named it
 
 
 def root_of_file(file: Path) -> Path:
@@ -83,7 +83,9 @@ def is_installed(file: Path) -> bool:
 @cache
 def _library_directories() -> tuple[Path, ...]:
     paths = sysconfig.get_paths()
-    return tuple(Path(paths[key]).resolve() for key in ("stdlib", "platstdlib", "purelib", "platlib"))
+    return tuple(
+        Path(paths[key]).resolve() for key in ("stdlib", "platstdlib", "purelib", "platlib")
+    )
 
 
 @cache
@@ -107,7 +109,9 @@ def settings(root: Path) -> Mapping[str, Any]:
     check_keys(table, ("app", "database"), of=f"[tool.litejobs] in {file}")
     for key, value in table.items():
         if not isinstance(value, str) or not value:
-            raise ConfigurationError(f"{key} in [tool.litejobs] of {file} must be text, got {value!r}")
+            raise ConfigurationError(
+                f"{key} in [tool.litejobs] of {file} must be text, got {value!r}"
+            )
     return table
 
 
@@ -119,7 +123,8 @@ def database_of(root: Path) -> DatabasePlace:
     named = settings(root).get("database")
     if named:
         return DatabasePlace(root / named, f"[tool.litejobs] in {root / 'pyproject.toml'} names it")
-    return DatabasePlace(_default_path(root), f"the default of the project at {root}")
+    why = f"the default of the project at {root}"
+    return DatabasePlace(_default_path(root), why, is_default=True)
 
 
 def names_database(root: Path) -> bool:
@@ -161,7 +166,7 @@ def app_of(root: Path) -> str | None:
 
 def make_default_directory(place: DatabasePlace, root: Path) -> None:
     """Make the directory of a default database; say so where a project of like name has another."""
-    if place.path != _default_path(root) or place.path.parent.is_dir():
+    if not place.is_default or place.path.parent.is_dir():
         return
     place.path.parent.mkdir(parents=True, mode=0o700)
     for other in sorted(place.path.parent.parent.glob(f"{_label(root)}-*/jobs.sqlite")):
@@ -172,6 +177,8 @@ def make_default_directory(place: DatabasePlace, root: Path) -> None:
 
 
 def _default_path(root: Path) -> Path:
+    import hashlib  # noqa: PLC0415  # as platformdirs
+
     import platformdirs  # noqa: PLC0415  # 18 ms that named databases do not need
 
     digest = hashlib.blake2b(os.fsencode(root), digest_size=4).hexdigest()

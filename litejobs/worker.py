@@ -20,8 +20,10 @@ log = logging.getLogger("litejobs")
 class Executor(Protocol):
     """Runs the jobs that a worker hands out: in this thread, or in processes of their own."""
 
-    #: Whether jobs are running, or may still come out of it.
-    busy: bool
+    @property
+    def busy(self) -> bool:
+        """Whether jobs are running, or their outcomes wait to be collected."""
+        ...
 
     def wanted(self) -> list[Find]:
         """What could begin at once; empty while every place is taken."""
@@ -141,7 +143,7 @@ def work(workers: Sequence[Worker], selector: selectors.BaseSelector) -> None:
     Whatever may wake them is registered with *selector*, with a function to call as its data.
     """
     while not all(worker.finished for worker in workers):
-        if not any([worker.work_once() for worker in workers if not worker.finished]):
+        if not any([w.work_once() for w in workers if not w.finished]):  # noqa: C419  # all of them
             wait(selector, min((w.patience() for w in workers if not w.finished), default=0))
 
 

@@ -23,7 +23,7 @@ def retry(
     everything: bool,
     queue: str | None,
 ) -> None:
-    """
+    r"""
     Try jobs again, at once and with all their attempts.
 
     \b
@@ -52,7 +52,7 @@ def retry(
 @project_options
 @click.option("--yes", is_flag=True, help="Do not ask.")
 def clear(database: str | None, app: str | None, root: Path | None, *, yes: bool) -> None:
-    """
+    r"""
     Delete every job. While one is running nothing is deleted.
 
     \b

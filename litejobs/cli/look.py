@@ -25,7 +25,7 @@ _UNITS = ((86_400, "day"), (3_600, "hour"), (60, "minute"), (1, "second"))
 @project_options
 @_JSON
 def status(database: str | None, app: str | None, root: Path | None, *, as_json: bool) -> None:
-    """
+    r"""
     Say how many jobs there are, by queue and state, and where.
 
     \b
@@ -46,7 +46,9 @@ def status(database: str | None, app: str | None, root: Path | None, *, as_json:
         for queue, numbers in counts.items()
     ]
     click.echo(_table(["queue", *states], rows) if rows else "no jobs")
-    stuck = sum(queue.get(state, 0) for queue in counts.values() for state in ("failed", "unloadable"))
+    stuck = sum(
+        queue.get(state, 0) for queue in counts.values() for state in ("failed", "unloadable")
+    )
     if stuck:
         click.echo(
             f"{stuck} failed or cannot be loaded: see litejobs list --state failed|unloadable, "
@@ -72,7 +74,7 @@ def list_(
     limit: int,
     as_json: bool,
 ) -> None:
-    """
+    r"""
     List jobs, the newest first.
 
     \b
@@ -110,7 +112,7 @@ def list_(
 @project_options
 @_JSON
 def show(words: Sequence[str], app: str | None, root: Path | None, *, as_json: bool) -> None:
-    """
+    r"""
     Show all that is stored of one job.
 
     \b

@@ -76,7 +76,7 @@ class Project:
     def place(self) -> DatabasePlace:
         """The database, where no app says so."""
         if self.database is not None:
-            return DatabasePlace(Path(self.database), "named")
+            return DatabasePlace(Path(self.database), "named on the command line")
         return database_of(self.root)
 
     def storage(self) -> SqliteAdapter:

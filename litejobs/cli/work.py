@@ -89,7 +89,7 @@ class Tally:
 @_STOP_TIMEOUT
 @_log_level("debug")
 def work(**options: Any) -> None:
-    """
+    r"""
     Run jobs as they become due, until stopped.
 
     Ctrl-C lets running jobs finish; a second one stops them, they go back and no attempt is spent.
@@ -111,7 +111,7 @@ def work(**options: Any) -> None:
 @_STOP_TIMEOUT
 @_log_level("info")
 def workoff(**options: Any) -> None:
-    """
+    r"""
     Run all jobs that are due, then exit.
 
     Exits with 1 if a job failed for good or could not be loaded. Jobs that are to be tried again
@@ -137,7 +137,7 @@ def workoff(**options: Any) -> None:
 @_STOP_TIMEOUT
 @_log_level("info")
 def worker(index: int, id_: int, **options: Any) -> None:
-    """
+    r"""
     Run one worker of one group: for a process monitor that wants to start each by itself.
 
     \b

@@ -19,7 +19,7 @@ _PR_SET_PDEATHSIG = 1  # linux/prctl.h
 
 def serve(descriptor: int, load: Load) -> None:
     """Speak with the runner at the other end of *descriptor* until it is gone."""
-    os.set_inheritable(descriptor, False)
+    os.set_inheritable(descriptor, False)  # noqa: FBT003
     _die_with_the_runner()
     # The runner alone decides when a performer ends: a signal to the whole process group must not
     # take a job away that may still be finished. A handler, not SIG_IGN: programs started by a job

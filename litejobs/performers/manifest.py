@@ -1,6 +1,5 @@
 """What a performer tells of the app it has loaded, so that the runner needs no user code."""
 
-
 from typing import Any
 
 import msgspec
@@ -62,5 +61,3 @@ def job_name(handler: str) -> str:
         return read(handler).name
     except UnloadableError:
         return "?"
-
-

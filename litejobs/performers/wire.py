@@ -101,4 +101,5 @@ class Channel:
             return None
         data = bytes(self._buffer[_LENGTH:end])
         del self._buffer[:end]
-        return _decoder.decode(data)
+        message: Message = _decoder.decode(data)
+        return message

@@ -14,11 +14,11 @@ from litejobs.errors import AppNotFoundError, ConfigurationError
 from litejobs.job import Outcome, StoredJob
 from litejobs.performers.manifest import Group, Manifest
 from litejobs.performers.parent import Performers, Place
-from litejobs.performers.scout import fetch_manifest
 from litejobs.performers.wire import Start
 from litejobs.processes.signals import Received, stop_on_signals
 from litejobs.run_directory.bell import Bell
 from litejobs.run_directory.identity import locked_by, new_lease, worker_name
+from litejobs.run_directory.paths import run_directory
 from litejobs.stop import Stop
 from litejobs.worker import Worker, wait, work
 
@@ -126,7 +126,7 @@ class Runner:
                 continue
             adapter.reload()
             due += adapter.count_due({queue for place in places for queue in place.group.queues})
-            bell = Bell(adapter.run_directory)
+            bell = Bell(run_directory(adapter.path))
             stack.callback(bell.close)
             selector.register(bell, selectors.EVENT_READ, bell.drain)
             performers = Performers(places, selector, self._clock, give_up=self._workoff)
@@ -188,4 +188,3 @@ class Runner:
 
     def _exit_code(self, received: Received) -> int:
         return 128 + received.number if self._stop.at_once else 0
-

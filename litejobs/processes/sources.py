@@ -16,7 +16,7 @@ from litejobs.stop import Stop
 
 @dataclass(frozen=True)
 class AppSource:
-    """The app that ``--app`` names; *database* is the file that it must be about, if one is named."""
+    """The app that ``--app`` names; *database*, if given, is the file that it must be about."""
 
     app: str
     root: Path
@@ -75,9 +75,7 @@ class DatabaseSource:
     @property
     def start(self) -> Start:
         """What each performer is told first."""
-        return Start(
-            None, str(self._root), str(self._database), 0, self._log_level, self._hint
-        )
+        return Start(None, str(self._root), str(self._database), 0, self._log_level, self._hint)
 
     def manifest(self, _stop: Stop) -> Manifest:
         """One group, one storage."""

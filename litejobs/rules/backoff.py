@@ -15,4 +15,4 @@ def backoff(attempts: int) -> int:
     """
     if attempts < 1:
         raise ValueError(f"attempts must be at least 1, got {attempts}")
-    return min(attempts**BACKOFF_EXPONENT, MAX_BACKOFF)
+    return int(min(attempts**BACKOFF_EXPONENT, MAX_BACKOFF))

@@ -9,7 +9,6 @@ It is only a hint: a worker that hears nothing looks by itself every sleep_delay
 import os
 import socket
 import sys
-import uuid
 from contextlib import suppress
 from pathlib import Path
 
@@ -24,9 +23,9 @@ class Bell:
 
     def __init__(self, directory: str) -> None:
         make(directory)
-        self._path = Path(directory) / f"{uuid.uuid4().hex}{_SUFFIX}"
+        self._path = Path(directory) / f"{os.urandom(16).hex()}{_SUFFIX}"
         self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
-        self._socket.setblocking(False)
+        self._socket.setblocking(False)  # noqa: FBT003
         with _address(directory) as place:
             self._socket.bind(f"{place}/{self._path.name}")
 
@@ -47,7 +46,7 @@ class Bell:
 def ring(directory: str) -> None:
     """Wake every worker that waits there. Never blocks and never fails."""
     try:
-        names = [name for name in os.listdir(directory) if name.endswith(_SUFFIX)]
+        names = [name for name in os.listdir(directory) if name.endswith(_SUFFIX)]  # noqa: PTH208
     except OSError:
         return  # no worker has been here yet
     if not names:
@@ -57,7 +56,7 @@ def ring(directory: str) -> None:
         socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sender,
         _address(directory) as place,
     ):
-        sender.setblocking(False)
+        sender.setblocking(False)  # noqa: FBT003
         for name in names:
             try:
                 sender.sendto(b"!", f"{place}/{name}")

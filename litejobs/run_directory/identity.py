@@ -2,7 +2,6 @@
 
 import os
 import socket
-import uuid
 from functools import cache
 from pathlib import Path
 
@@ -20,7 +19,7 @@ def locked_by(name: str, lease: str) -> str:
 
 def new_lease() -> str:
     """A name that no other worker process has ever had."""
-    return uuid.uuid4().hex
+    return os.urandom(16).hex()
 
 
 @cache

@@ -4,6 +4,8 @@ from pathlib import Path
 
 from litejobs.errors import ConfigurationError
 
+_PRIVATE = 0o700
+
 
 def run_directory(database: str) -> str:
     """The directory beside *database* in which its workers meet; it may not exist yet."""
@@ -18,7 +20,7 @@ def make(directory: str) -> None:
     """
     path = Path(directory)
     try:
-        path.mkdir(mode=0o700, exist_ok=True)
+        path.mkdir(mode=_PRIVATE, exist_ok=True)
     except FileExistsError as error:
         raise ConfigurationError(f"{directory} is in the way: it is not a directory") from error
     except OSError as error:
@@ -28,5 +30,5 @@ def make(directory: str) -> None:
         raise ConfigurationError(f"{directory} is a link; remove it, litejobs makes its own")
     if status.st_uid != os.geteuid():
         raise ConfigurationError(f"{directory} belongs to another user; run as its owner")
-    if stat.S_IMODE(status.st_mode) != 0o700:
-        path.chmod(0o700)
+    if stat.S_IMODE(status.st_mode) != _PRIVATE:
+        path.chmod(_PRIVATE)

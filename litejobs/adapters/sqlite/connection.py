@@ -12,7 +12,6 @@ import sqlite3
 import sys
 import threading
 import time
-import urllib.parse
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from typing import Any, Literal
@@ -181,8 +180,9 @@ def _connect_standard(path: str) -> sqlite3.Connection:
             f"the SQLite of this Python is {sqlite3.sqlite_version}, litejobs needs 3.37: "
             "use SqliteAdapter(..., driver='apsw')"
         )
+    escaped = path.replace("%", "%25").replace("?", "%3f").replace("#", "%23")
     return sqlite3.connect(
-        f"file:{urllib.parse.quote(path)}?mode=rw",
+        f"file:{escaped}?mode=rw",  # https://sqlite.org/uri.html: rw does not create
         uri=True,
         timeout=0,
         isolation_level=None,

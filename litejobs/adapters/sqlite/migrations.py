@@ -74,5 +74,9 @@ def _create(connection: Connection, table: str) -> None:
             connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
         for statement in schema(table):
             connection.execute(statement)
-        connection.execute(f"CREATE TABLE {table}_meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT")
-        connection.execute(f"INSERT INTO {table}_meta VALUES ('schema_version', '{SCHEMA_VERSION}')")
+        connection.execute(
+            f"CREATE TABLE {table}_meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT"
+        )
+        connection.execute(
+            f"INSERT INTO {table}_meta VALUES ('schema_version', '{SCHEMA_VERSION}')"
+        )

@@ -1,6 +1,6 @@
 import re
 from functools import cache
-from importlib.resources import files
+from pathlib import Path
 
 _NAMED = re.compile(r"^-- name: (\w+)\n", re.MULTILINE)
 
@@ -28,4 +28,4 @@ def schema(table: str) -> list[str]:
 
 @cache
 def _text(name: str) -> str:
-    return files(__package__).joinpath(name).read_text("utf-8")
+    return Path(__file__).with_name(name).read_text("utf-8")

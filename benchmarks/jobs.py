@@ -1,0 +1,5 @@
+"""The jobs that benchmarks run."""
+
+
+def nothing() -> None:
+    """No work at all: what is left is the queue's own."""
