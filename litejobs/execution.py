@@ -112,8 +112,7 @@ def log_error(
     else:
         when = datetime.fromtimestamp(result.run_at / 1000, UTC).astimezone()
         what = (
-            f"raised in attempt {job.attempts} of {max_attempts}, next at {when:%Y-%m-%d %H:%M:%S}"
+            f"went wrong in attempt {job.attempts} of {max_attempts}, next at {when:%F %T}"
         )
-    logger.error(
-        "job %d %s %s: %s", job.id, printable(name), what, printable_lines(result.error or "")
-    )
+    text = printable_lines(result.error or "").rstrip()
+    logger.error("job %d %s %s: %s", job.id, printable(name), what, text)

@@ -15,6 +15,10 @@ class Inline:
         self._jobs: list[StoredJob] = []
 
     @property
+    def queues(self) -> frozenset[str]:
+        return frozenset(self._find.queues)
+
+    @property
     def busy(self) -> bool:
         """Whether a job waits to be run by ``collect``."""
         return bool(self._jobs)

@@ -87,4 +87,6 @@ def _set_up_logs(start: Start, manager: BaseManager, group: WorkerGroup) -> None
 
 
 if __name__ == "__main__":
+    # What jobs print shows at once, also in a file or pipe.
+    sys.stdout.reconfigure(line_buffering=True)  # type: ignore[union-attr]  # a real stream
     serve(int(sys.argv[1]), load)

@@ -21,6 +21,11 @@ class Executor(Protocol):
     """Runs the jobs that a worker hands out: in this thread, or in processes of their own."""
 
     @property
+    def queues(self) -> frozenset[str]:
+        """All queues from which it ever wishes for jobs."""
+        ...
+
+    @property
     def busy(self) -> bool:
         """Whether jobs are running, or their outcomes wait to be collected."""
         ...
@@ -90,8 +95,9 @@ class Worker:
             if self.stop.requested:
                 self.finished = True
             elif self.workoff and finds:  # without a wish the executor is not ready yet
-                self.finished = not self._is_due(finds)
-                return not self.finished
+                self.finished = not self.adapter.is_due(self.executor.queues)
+                # A lost race: look again at once. Due for a place that is not ready: wait for it.
+                return self.adapter.is_due({queue for find in finds for queue in find.queues})
         return False
 
     def patience(self) -> float:
@@ -123,9 +129,6 @@ class Worker:
         for job, outcome in settled:
             self.on_settled(job, outcome)
         return found
-
-    def _is_due(self, finds: list[Find]) -> bool:
-        return self.adapter.is_due({queue for find in finds for queue in find.queues})
 
     def _until_next(self) -> float:
         try:

@@ -94,12 +94,16 @@ class Performers:
         *,
         give_up: bool = False,
     ) -> None:
-        """*give_up*: raise ConfigurationError when no place can load its app, rather than retry."""
+        """*give_up*: raise ConfigurationError when an app does not load, rather than retry."""
         self._places = places
         self._selector = selector
         self._clock = clock
         self._give_up = give_up
         self._settlements: list[Settlement] = []
+
+    @property
+    def queues(self) -> frozenset[str]:
+        return frozenset(queue for place in self._places for queue in place.group.queues)
 
     @property
     def busy(self) -> bool:
@@ -116,26 +120,40 @@ class Performers:
     def collect(self) -> list[Settlement]:
         for place in self._places:
             self._tend(place)
-        if self._give_up and all(place.broken for place in self._places):
-            raise ConfigurationError(self._places[0].broken)
+        broken = [place.broken for place in self._places if place.broken]
+        if self._give_up and broken:
+            raise ConfigurationError(broken[0])
         settlements, self._settlements = self._settlements, []
         return settlements
 
     def abandon(self) -> list[Settlement]:
         settlements = [(place.job, released()) for place in self._places if place.job is not None]
-        self.close()
+        for place in self._places:
+            if place.process is not None:
+                self._leave(place)
         return settlements
 
     def patience(self) -> float:
         return min(place.patience() for place in self._places)
 
     def close(self) -> None:
-        """End every process at once."""
+        """End every process: idle ones may end by themselves, which flushes what they print."""
+        deadline = time.monotonic() + defaults.FAREWELL
+        processes = [place.process for place in self._places if place.process is not None]
+        for process in processes:
+            process.dismiss()
         for place in self._places:
             if place.process is not None:
-                self._selector.unregister(place.process)
-                place.process.kill()
-                place.vacate()
+                if place.is_free():
+                    place.process.end(deadline)
+                self._leave(place)
+
+    def _leave(self, place: Place) -> None:
+        """The process at *place* goes, whatever it is doing."""
+        assert place.process is not None
+        self._selector.unregister(place.process)
+        place.process.kill()
+        place.vacate()
 
     def _tend(self, place: Place) -> None:
         if place.process is None:
@@ -166,15 +184,13 @@ class Performers:
     def _bury(self, place: Place, what: str) -> None:
         assert place.process is not None
         who = f"{place.name} (pid {place.process.pid})"
-        self._selector.unregister(place.process)
-        place.process.kill()
         if place.job is not None:
             self._blame(place, place.job, f"PerformerDied: {who} {what} while it ran this job")
         elif place.manifest is not None:
             log.error("%s %s; another is started", who, what)
         elif not place.broken:
             self._say_broken(place, f"{who} {what} while it loaded")
-        place.vacate()
+        self._leave(place)
 
     def _blame(self, place: Place, job: StoredJob, error: str) -> None:
         """The job that was running is the one that is held to account."""

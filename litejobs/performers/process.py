@@ -9,6 +9,7 @@ from contextlib import suppress
 from litejobs.performers.wire import Channel, Message, Start
 
 _LAST_WORDS = 0.5  # seconds for a process whose socket closed to leave its exit code
+_PEEK = os.WEXITED | os.WNOWAIT | os.WNOHANG
 
 
 class PerformerProcess:
@@ -43,15 +44,12 @@ class PerformerProcess:
 
     def has_ended(self) -> bool:
         """Whether the process is over; it is not reaped, so its pid stays its own."""
-        peek = os.WEXITED | os.WNOWAIT | os.WNOHANG
-        return os.waitid(os.P_PID, self.pid, peek) is not None
+        reaped = self._process.returncode is not None
+        return reaped or os.waitid(os.P_PID, self.pid, _PEEK) is not None
 
     def ended_how(self) -> str:
         """After the channel closed: end what is left of its session, and say what happened."""
-        deadline = time.monotonic() + _LAST_WORDS
-        while not self.has_ended() and time.monotonic() < deadline:
-            time.sleep(0.005)
-        if not self.has_ended():
+        if not self._ends_within(_LAST_WORDS):
             self.kill()
             return "closed its connection to the runner and was killed"
         self.kill()
@@ -62,8 +60,27 @@ class PerformerProcess:
             return f"was killed by {signal.Signals(-code).name}"
         return f"was killed by signal {-code}"
 
+    def dismiss(self) -> None:
+        """Tell it, while it is idle, that no more will come."""
+        self._channel.shut()
+
+    def end(self, deadline: float) -> None:
+        """After ``dismiss``: let it end by itself until *deadline* (monotonic), then end it."""
+        self._ends_within(deadline - time.monotonic())
+        self.kill()
+
+    def _ends_within(self, seconds: float) -> bool:
+        deadline = time.monotonic() + seconds
+        while not self.has_ended():
+            if time.monotonic() > deadline:
+                return False
+            time.sleep(0.005)
+        return True
+
     def kill(self) -> None:
         """End it at once, with all that it started in its session."""
+        if self._process.returncode is not None:
+            return  # reaped before: the pid may be a stranger's by now
         with suppress(ProcessLookupError, PermissionError):  # macOS: EPERM for a group of zombies
             os.killpg(self.pid, signal.SIGKILL)
         self._process.wait()

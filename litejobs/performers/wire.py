@@ -1,6 +1,7 @@
 """The messages between a runner and a performer, and the socket that carries them."""
 
 import socket
+from contextlib import suppress
 from typing import Any
 
 import msgspec
@@ -81,6 +82,11 @@ class Channel:
         while (message := self._next()) is not None:
             messages.append(message)
         return messages, is_open
+
+    def shut(self) -> None:
+        """Send no more; the other side hears the end of the stream."""
+        with suppress(OSError):
+            self._socket.shutdown(socket.SHUT_WR)
 
     def close(self) -> None:
         self._socket.close()

@@ -125,11 +125,11 @@ class Runner:
             if not places:
                 continue
             adapter.reload()
-            due += adapter.count_due({queue for place in places for queue in place.group.queues})
             bell = Bell(run_directory(adapter.path))
             stack.callback(bell.close)
             selector.register(bell, selectors.EVENT_READ, bell.drain)
             performers = Performers(places, selector, self._clock, give_up=self._workoff)
+            due += adapter.count_due(performers.queues)
             stack.callback(performers.close)
             workers.append(self._worker(adapter, performers, places))
         self._observer.ready(due)

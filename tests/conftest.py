@@ -1,0 +1,37 @@
+import pytest
+from helpers import ManualClock, Project
+
+from litejobs.adapters.sqlite.adapter import SqliteAdapter
+
+
+@pytest.fixture
+def clock():
+    return ManualClock()
+
+
+@pytest.fixture(params=["sqlite3", "apsw"])
+def driver(request):
+    return request.param
+
+
+@pytest.fixture
+def database(tmp_path):
+    return tmp_path / "jobs.sqlite"
+
+
+@pytest.fixture
+def adapter(database, clock, driver):
+    adapter = SqliteAdapter(database, clock=clock, driver=driver)
+    yield adapter
+    adapter.close()
+
+
+@pytest.fixture
+def project(tmp_path):
+    """An empty project; its commands find neither this one's settings nor the user's files."""
+    directory = tmp_path / "project"
+    directory.mkdir()
+    (directory / "pyproject.toml").write_text("")
+    home = tmp_path / "home"
+    home.mkdir()
+    return Project(directory, home)

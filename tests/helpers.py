@@ -1,0 +1,122 @@
+"""What tests share: a clock that they move, projects that they write, commands that they run."""
+
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+import time
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+DEADLINE = 60  # seconds until a test gives up on a real process
+NOBODY = 65534
+
+
+class ManualClock:
+    """Time that moves when the test moves it; milliseconds since 1970."""
+
+    def __init__(self, now=1_800_000_000_000):
+        self.time = now
+
+    def now(self):
+        return self.time
+
+    def advance(self, seconds=0.0):
+        self.time += round(seconds * 1000)
+
+
+def wait_until(condition, what="the condition", deadline=DEADLINE):
+    """Return what *condition* gives once it is true; fail after *deadline* seconds."""
+    end = time.monotonic() + deadline
+    while not (result := condition()):
+        assert time.monotonic() < end, f"{what} did not come true within {deadline} s"
+        time.sleep(0.01)
+    return result
+
+
+@dataclass
+class Project:
+    """A directory with the files of somebody's project, and commands run in it."""
+
+    directory: Path
+    home: Path
+
+    def write(self, name, text):
+        """Write a file of the project; the text may be indented."""
+        file = self.directory / name
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(textwrap.dedent(text).lstrip("\n"), "utf-8")
+        return file
+
+    def read(self, name):
+        """The text of a file, empty while there is none."""
+        file = self.directory / name
+        return file.read_text("utf-8") if file.exists() else ""
+
+    def environment(self, **extra):
+        kept = {k: v for k, v in os.environ.items() if not k.startswith("LITEJOBS_")}
+        return kept | {"HOME": str(self.home), "XDG_DATA_HOME": str(self.home / "data")} | extra
+
+    def start(self, *words, env=None, **options):
+        """Start ``python WORDS...`` in the project."""
+        return subprocess.Popen(
+            [sys.executable, *map(str, words)],
+            cwd=options.pop("cwd", self.directory),
+            env=self.environment(**(env or {})),
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            stdin=subprocess.DEVNULL,
+            text=True,
+            **options,
+        )
+
+    def run(self, *words, code=0, **options):
+        """Run ``python WORDS...`` to its end; it must exit with *code*."""
+        process = self.start(*words, **options)
+        try:
+            out, err = process.communicate(timeout=DEADLINE)
+        except subprocess.TimeoutExpired:
+            process.send_signal(signal.SIGKILL)
+            out, err = process.communicate()
+            raise AssertionError(f"{words} did not end:\n{out}\n{err}") from None
+        assert process.returncode == code, f"{words} -> {process.returncode}\n{out}\n{err}"
+        return Result(out, err)
+
+    def litejobs(self, *words, **options):
+        """Run ``litejobs WORDS...``."""
+        return self.run("-m", "litejobs", *words, **options)
+
+    def start_litejobs(self, *words, **options):
+        """Start ``litejobs WORDS...``."""
+        return self.start("-m", "litejobs", *words, **options)
+
+
+@dataclass(frozen=True)
+class Result:
+    """What a command printed."""
+
+    out: str
+    err: str
+
+    @property
+    def sentence(self):
+        """The one line on stderr of a command that refused: no log, no traceback."""
+        assert "Traceback" not in self.err
+        lines = [line for line in self.err.splitlines() if line.startswith("litejobs: ")]
+        assert len(lines) == 1, self.err
+        return lines[0]
+
+
+@contextmanager
+def without_root():
+    """Act as an ordinary user, for whom permissions hold, where the tests run as root."""
+    if os.geteuid() != 0:
+        yield
+        return
+    os.seteuid(NOBODY)
+    try:
+        yield
+    finally:
+        os.seteuid(0)

@@ -1,0 +1,109 @@
+"""The examples, run as a person would."""
+
+import shutil
+import signal
+import socket
+import sys
+import urllib.parse
+import urllib.request
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+from helpers import wait_until
+
+EXAMPLES = Path(__file__).parent.parent / "examples"
+
+
+def test_the_script_stores_jobs_that_a_worker_runs(project):
+    shutil.copy(EXAMPLES / "script.py", project.directory)
+    project.run("script.py")
+
+    project.litejobs("workoff")
+
+    assert "welcome, user 335! (attempt 1)" in project.read("outbox.txt")
+    assert "336" not in project.read("outbox.txt")
+
+
+def test_the_standard_library_is_indexed_by_workers_and_searched(project):
+    environment = {"TMPDIR": str(project.home)}
+    words = [EXAMPLES / "search_stdlib.py", "weak", "reference"]
+
+    first = project.run(*words, env=environment)
+    second = project.run(*words, env=environment)
+
+    jobs = int(first.out.split()[0])
+    assert jobs > 300
+    assert f"{jobs} succeeded, 0 to be retried, 0 failed for good" in first.out
+    assert f"best of {jobs} files" in first.out
+    assert "weakref.py" in first.out
+    assert "stored" not in second.out
+    assert "weakref.py" in second.out
+
+
+@contextmanager
+def running(process):
+    """A server or worker, ended afterwards; it must take SIGINT well."""
+    try:
+        yield process
+    finally:
+        process.send_signal(signal.SIGINT)
+        out, err = process.communicate(timeout=30)
+        assert "Traceback" not in out + err, out + err
+
+
+@pytest.fixture
+def flask_app(project):
+    """Starts the app on a free port, as the how-to says; gives its address."""
+    shutil.copytree(EXAMPLES / "flask_app", project.directory, dirs_exist_ok=True)
+
+    def start(**environment):
+        with socket.create_server(("127.0.0.1", 0)) as probe:
+            port = probe.getsockname()[1]
+        words = ["-m", "flask", "run", "--port", str(port)]
+        process = project.start(*words, env=environment)
+        address = f"http://127.0.0.1:{port}/"
+        wait_until(lambda: answers(address), "the server's answer")
+        return process, address
+
+    return start
+
+
+def answers(address):
+    try:
+        return page(address)
+    except OSError:
+        return None
+
+
+def page(url, **form):
+    data = urllib.parse.urlencode(form).encode() if form else None
+    with urllib.request.urlopen(url, data, timeout=10) as response:
+        return response.read().decode()
+
+
+def test_the_flask_app_writes_the_mail_on_a_thread_of_its_own(project, flask_app):
+    server, address = flask_app()
+    with running(server):
+        page(address, name="Ada", address="ada@example.org")
+
+        wait_until(lambda: "ada_example.org" in page(address), "the mail")
+
+    assert "Welcome, Ada!" in project.read("data/outbox/ada_example.org.txt")
+
+
+def test_the_flask_app_leaves_the_mail_to_a_worker_process_when_asked(project, flask_app):
+    server, address = flask_app(SIGNUP_WORKER="process")
+    with running(server):
+        page(address, name="Bob", address="bob@example.org")
+        assert "ready" in project.litejobs("list").out
+
+        with running(project.start_litejobs("work")):
+            wait_until(lambda: "bob_example.org" in page(address), "the mail")
+
+
+def test_the_examples_need_no_more_than_the_package_and_flask():
+    names = {path.name for path in EXAMPLES.iterdir() if path.name != "__pycache__"}
+
+    assert names == {"flask_app", "script.py", "search_stdlib.py"}
+    assert "flask" not in sys.modules  # the tests run examples as processes of their own
