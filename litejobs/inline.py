@@ -3,7 +3,6 @@ from math import inf
 
 from litejobs.execution import Execution
 from litejobs.job import Find, Settlement, StoredJob
-from litejobs.rules.outcome import released
 
 
 class Inline:
@@ -12,7 +11,7 @@ class Inline:
     def __init__(self, execution: Execution, find: Find) -> None:
         self._execution = execution
         self._find = find
-        self._jobs: list[StoredJob] = []
+        self._settlements: list[Settlement] = []
 
     @property
     def queues(self) -> frozenset[str]:
@@ -20,23 +19,22 @@ class Inline:
 
     @property
     def busy(self) -> bool:
-        """Whether a job waits to be run by ``collect``."""
-        return bool(self._jobs)
+        return bool(self._settlements)
 
     def wanted(self) -> list[Find]:
-        return [] if self._jobs else [self._find]
+        return [self._find]
 
     def begin(self, find: Find, jobs: Sequence[StoredJob]) -> None:
         assert find is self._find
-        self._jobs.extend(jobs)
+        self._settlements += [(job, self._execution.run(job)) for job in jobs]
 
     def collect(self) -> list[Settlement]:
-        jobs, self._jobs = self._jobs, []
-        return [(job, self._execution.run(job)) for job in jobs]
+        settlements, self._settlements = self._settlements, []
+        return settlements
 
     def abandon(self) -> list[Settlement]:
-        jobs, self._jobs = self._jobs, []
-        return [(job, released()) for job in jobs]
+        """Nothing to stop: what was begun has been run by now."""
+        return self.collect()
 
     def patience(self) -> float:
         return inf

@@ -35,11 +35,11 @@ class Executor(Protocol):
         ...
 
     def begin(self, find: Find, jobs: Sequence[StoredJob]) -> None:
-        """Take the jobs that were found for one of its wishes."""
+        """Take the jobs that were found for one of its wishes; may run them before it returns."""
         ...
 
     def collect(self) -> list[Settlement]:
-        """What became of jobs since the last call; may run one."""
+        """What became of jobs since the last call."""
         ...
 
     def abandon(self) -> list[Settlement]:
@@ -79,14 +79,13 @@ class Worker:
 
     def work_once(self) -> bool:
         """Record what is done, find what can begin, hand it out; False if nothing moved."""
-        if self.stop.at_once:
-            self._outcomes += self.executor.abandon()
+        self._outcomes += self.executor.abandon() if self.stop.at_once else self.executor.collect()
+        has_settled = bool(self._outcomes)
         finds = [] if self.stop.requested else self.executor.wanted()
         found = self._exchange(finds)
         for find, jobs in zip(finds, found, strict=False):
             self.executor.begin(find, jobs)
-        self._outcomes += self.executor.collect()
-        if any(found) or (self._outcomes and not self._trouble):
+        if any(found) or (has_settled and not self._trouble):
             return True
         if self._outcomes and self.stop.at_once:
             log.error("the outcomes of %d jobs could not be recorded", len(self._outcomes))

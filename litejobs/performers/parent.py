@@ -127,7 +127,8 @@ class Performers:
         return settlements
 
     def abandon(self) -> list[Settlement]:
-        settlements = [(place.job, released()) for place in self._places if place.job is not None]
+        settlements, self._settlements = self._settlements, []
+        settlements += [(place.job, released()) for place in self._places if place.job is not None]
         for place in self._places:
             if place.process is not None:
                 self._leave(place)

@@ -161,21 +161,29 @@ class SqliteAdapter(BaseAdapter):
         values = {
             "now": now,
             "worker": find.worker,
-            "queues": json.dumps(find.queues),
+            "queues": self._names(find.queues),
             "limit": find.limit,
         }
         found = [StoredJob(*row) for row in self.connection.execute(self.sql.find, values)]
         return sorted(found, key=lambda job: (job.priority, job.run_at, job.id))
 
+    def _names(self, queues: Iterable[str]) -> str:
+        """The queues as a JSON list that names none twice; "*" are all that have ready jobs."""
+        names = sorted(set(queues))
+        if defaults.WORK_QUEUE not in names:
+            return json.dumps(names)
+        [(present,)] = self.connection.execute(self.sql.present)
+        return present  # type: ignore[no-any-return]
+
     def is_due(self, queues: Iterable[str]) -> bool:
         """Whether a job of *queues* is ready, or any is due to become so; takes no write lock."""
-        values = {"queues": json.dumps(sorted(queues))}
+        values = {"queues": self._names(queues)}
         [(ready, next_run_at)] = self.connection.execute(self.sql.look, values)
         return bool(ready) or (next_run_at is not None and next_run_at <= self.clock.now())
 
     def count_due(self, queues: Iterable[str]) -> int:
         """How many jobs of *queues* could be run now; grows with their number."""
-        values = {"queues": json.dumps(sorted(queues)), "now": self.clock.now()}
+        values = {"queues": json.dumps(sorted(set(queues))), "now": self.clock.now()}
         [(number,)] = self.connection.execute(self.sql.count_due, values)
         return number  # type: ignore[no-any-return]
 

@@ -12,7 +12,7 @@ class Queries:
         self._texts: dict[str, str] = {}
         _, *parts = _NAMED.split(_text("queries.sql"))
         for name, body in zip(parts[::2], parts[1::2], strict=True):
-            self._texts[name] = body.format(table=table, **self._texts).strip().rstrip(";")
+            self._texts[name] = body.format(table=table).strip().rstrip(";")
 
     def __getattr__(self, name: str) -> str:
         try:

@@ -7,26 +7,22 @@ INSERT INTO {table} (state, queue, priority, run_at, created_at, updated_at, han
 VALUES (:run_at <= :now, :queue, :priority, :run_at, :now, :now, :handler)
 RETURNING id;
 
--- name: wanted
--- (part of others) The queues asked for by the JSON list :queues; '*' walks all that have ready
--- jobs, one index seek for each.
+-- name: present
+-- The queues that have ready jobs, as a JSON list: one index seek for each. In a statement of its
+-- own, for as a part of find it would be kept in a table of its own at each run, 100 us.
 WITH RECURSIVE present (name) AS (
-  SELECT min(queue) FROM {table}
-  WHERE state = 1 AND EXISTS (SELECT 1 FROM json_each(:queues) WHERE value = '*')
+  SELECT min(queue) FROM {table} WHERE state = 1
   UNION ALL
   SELECT (SELECT min(queue) FROM {table} WHERE state = 1 AND queue > present.name)
   FROM present WHERE present.name IS NOT NULL
-),
-wanted (name) AS (
-  SELECT name FROM present WHERE name IS NOT NULL
-  UNION
-  SELECT value FROM json_each(:queues) WHERE value <> '*'
 )
+SELECT json_group_array(name) FROM present WHERE name IS NOT NULL;
 
 -- name: look
--- Is a job ready in the queues, and when is the next scheduled one due? Takes no write lock.
-{wanted}
-SELECT EXISTS (SELECT 1 FROM wanted CROSS JOIN {table} j ON j.state = 1 AND j.queue = wanted.name),
+-- Is a job ready in :queues, a JSON list, and when is the next scheduled one due? Takes no write
+-- lock.
+SELECT EXISTS (SELECT 1 FROM json_each(:queues) wanted
+               CROSS JOIN {table} j ON j.state = 1 AND j.queue = wanted.value),
        (SELECT min(run_at) FROM {table} WHERE state = 0);
 
 -- name: next_run_at
@@ -45,14 +41,13 @@ UPDATE {table} SET state = 1, updated_at = :now
 WHERE id IN (SELECT id FROM {table} WHERE state = 0 AND run_at <= :now ORDER BY run_at LIMIT :limit);
 
 -- name: find
--- Lock the next jobs: from each queue its first :limit, of those the first :limit. RETURNING
--- comes back in id order, so the caller sorts.
-{wanted}
+-- Lock the next jobs of :queues, a JSON list: from each its first :limit, of those the first
+-- :limit. RETURNING comes back in id order, so the caller sorts.
 UPDATE {table}
 SET state = 2, attempts = attempts + 1, locked_at = :now, locked_by = :worker, updated_at = :now
 WHERE id IN (
-  SELECT j.id FROM wanted CROSS JOIN {table} j
-  WHERE j.id IN (SELECT id FROM {table} WHERE state = 1 AND queue = wanted.name
+  SELECT j.id FROM json_each(:queues) wanted CROSS JOIN {table} j
+  WHERE j.id IN (SELECT id FROM {table} WHERE state = 1 AND queue = wanted.value
                  ORDER BY priority, run_at, id LIMIT :limit)
   ORDER BY j.priority, j.run_at, j.id LIMIT :limit)
 RETURNING id, queue, priority, run_at, attempts, locked_by, handler;
