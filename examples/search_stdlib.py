@@ -4,8 +4,8 @@ A full-text search over the source of Python's standard library, indexed by back
     python examples/search_stdlib.py WORDS
 
 One job for each source file reads it and writes it to an index; worker processes do them while a
-progress bar runs; then the index answers. A second run finds the index there and only searches;
---rebuild makes it anew.
+progress bar runs; then the index answers. Interrupt it: the next run does what is left. A later run
+finds the index there and only searches; --rebuild makes it anew.
 """
 
 import argparse
@@ -15,17 +15,16 @@ import sqlite3
 import subprocess
 import sys
 import sysconfig
-import tempfile
 import time
 from contextlib import closing
 from pathlib import Path
 
+import platformdirs
+
 import litejobs
 from litejobs import later
 
-HOME = (
-    Path(tempfile.gettempdir()) / f"search-stdlib-{sys.version_info.major}.{sys.version_info.minor}"
-)
+HOME = platformdirs.user_cache_path("search-stdlib") / f"python3.{sys.version_info.minor}"
 JOBS, INDEX = HOME / "jobs.sqlite", HOME / "index.sqlite"
 LIBRARY = Path(sysconfig.get_paths()["stdlib"])
 LEFT_OUT = {"site-packages", "dist-packages", "test", "tests", "idle_test", "__pycache__"}
@@ -53,23 +52,26 @@ def sources() -> list[str]:
     return sorted(str(file) for file in files if not LEFT_OUT & set(file.parts))
 
 
-def build(workers: int) -> int:
-    """Store a job for each file and have them done; the exit code of the workers."""
+def store_jobs() -> None:
+    """Store a job for each file, all of them or none."""
     shutil.rmtree(HOME, ignore_errors=True)
     HOME.mkdir(parents=True)
     litejobs.configure(database=JOBS)
-    open_index().close()
     calls = [[name] for name in sources()]
     started = time.perf_counter()
     jobs = later.many(index_file, calls)
     print(f"{len(jobs)} jobs stored in {time.perf_counter() - started:.2f} s: {JOBS}")
+
+
+def work(workers: int) -> int:
+    """Have worker processes do what is due; their exit code."""
     command = [sys.executable, "-m", "litejobs", "workoff", str(JOBS), "--count", str(workers)]
     project = Path(__file__).resolve().parent
     return subprocess.run(command, cwd=project, check=False).returncode
 
 
 def left() -> dict[str, int]:
-    """What is still stored: jobs that wait for another try or failed, by state."""
+    """How many jobs are still stored, by state."""
     command = [sys.executable, "-m", "litejobs", "status", str(JOBS), "--json"]
     document = json.loads(subprocess.run(command, capture_output=True, check=True).stdout)
     return document["queues"].get("default", {})
@@ -96,8 +98,10 @@ def main() -> int:
     parser.add_argument("--rebuild", action="store_true", help="index everything again")
     options = parser.parse_args()
     code = 0
-    if options.rebuild or not INDEX.exists():
-        code = build(options.workers)
+    if options.rebuild or not JOBS.exists():
+        store_jobs()
+    if left():
+        code = work(options.workers)
         states = left()
         print(f"retries waiting: {states.get('scheduled', 0)}, failures: {states.get('failed', 0)}")
     search(" ".join(options.words))
@@ -105,4 +109,7 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    try:
+        sys.exit(main())
+    except KeyboardInterrupt:
+        sys.exit("interrupted: run it again, and it goes on where it was")

@@ -26,7 +26,7 @@ def test_the_script_stores_jobs_that_a_worker_runs(project):
 
 
 def test_the_standard_library_is_indexed_by_workers_and_searched(project):
-    environment = {"TMPDIR": str(project.home)}
+    environment = {"XDG_CACHE_HOME": str(project.home)}
     words = [EXAMPLES / "search_stdlib.py", "weak", "reference"]
 
     first = project.run(*words, env=environment)
