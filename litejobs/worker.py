@@ -110,7 +110,9 @@ class Worker:
 
     def _exchange(self, finds: list[Find]) -> list[list[StoredJob]]:
         """Outcomes that cannot be recorded are kept, and nothing new is found before they are."""
-        if not (finds or self._outcomes) or self._trouble.pause() > 0:
+        if not (finds or self._outcomes or self._strays_of):
+            return []
+        if self._trouble.pause() > 0 and not self.stop.at_once:
             return []
         try:
             if self._strays_of:
