@@ -65,6 +65,10 @@ class DefaultManager(BaseManager):
         self._root = root
         self._hint = hint
 
+    @property
+    def where(self) -> str:
+        return "litejobs:jobs"
+
     def adapter(self, key: str | None) -> SqliteAdapter:
         if key not in (None, "sqlite"):
             raise ConfigurationError(f"there is no adapter {key!r}; the adapter is 'sqlite'")

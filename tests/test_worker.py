@@ -1,16 +1,20 @@
 """The worker and the inline executor on real files, with a clock that the tests move."""
 
 import logging
+import math
+import selectors
+import threading
 
 import pytest
 
+from litejobs.errors import DatabaseBusyError, DiskError
 from litejobs.execution import Execution
 from litejobs.handler import write
 from litejobs.inline import Inline
 from litejobs.job import Find, Limits, NewJob
 from litejobs.loader import Loader
 from litejobs.stop import Stop
-from litejobs.worker import Worker
+from litejobs.worker import Worker, wait, work
 
 FIND = Find("tester", ("*",), 60)
 calls = []
@@ -102,3 +106,349 @@ def test_a_worker_asked_to_stop_begins_nothing(worker, adapter, clock):
 
     assert worker.finished
     assert calls == []
+
+
+# Workoff
+
+
+def run_to_the_end(worker, steps=50):
+    """Work until the worker says that it has finished; no waiting in between."""
+    for _ in range(steps):
+        if worker.finished:
+            return
+        worker.work_once()
+    raise AssertionError(f"not finished after {steps} steps")
+
+
+def test_workoff_runs_all_that_is_due_and_ends(make_worker, adapter, clock):
+    for word in "abc":
+        schedule(adapter, clock, note, word)
+    future = schedule(adapter, clock, note, "later", wait=1)
+
+    run_to_the_end(make_worker(workoff=True))
+
+    assert calls == ["a", "b", "c"]
+    assert states(adapter) == {future: 0}
+
+
+def test_workoff_leaves_a_job_that_is_to_be_tried_again(make_worker, adapter, clock):
+    id_ = schedule(adapter, clock, always_raises)
+
+    run_to_the_end(make_worker(workoff=True))
+
+    assert states(adapter) == {id_: 0}
+
+
+def test_without_workoff_an_idle_worker_goes_on(worker):
+    assert worker.work_once() is False
+
+    assert not worker.finished
+
+
+class Shy:
+    """The adapter, but its first exchanges find nothing, as after a lost race."""
+
+    def __init__(self, adapter, times):
+        self._adapter, self._times = adapter, times
+
+    def __getattr__(self, name):
+        return getattr(self._adapter, name)
+
+    def exchange(self, settlements, finds):
+        if self._times and finds:
+            self._times -= 1
+            finds_nothing = [[] for _ in finds]
+            self._adapter.exchange(settlements, [])
+            return finds_nothing
+        return self._adapter.exchange(settlements, finds)
+
+
+def test_a_lost_race_does_not_end_workoff(make_worker, adapter, clock):
+    schedule(adapter, clock, note, "won")
+    worker = make_worker(workoff=True)
+    worker.adapter = Shy(adapter, 2)
+
+    assert worker.work_once()
+    assert not worker.finished
+    run_to_the_end(worker)
+
+    assert calls == ["won"]
+
+
+def test_workoff_waits_for_places_that_are_not_ready(make_worker, adapter, clock):
+    schedule(adapter, clock, note, "patient")
+    worker = make_worker(workoff=True)
+    wanted, worker.executor.wanted = worker.executor.wanted, list
+    assert worker.work_once() is False
+    assert not worker.finished
+
+    worker.executor.wanted = wanted
+    run_to_the_end(worker)
+
+    assert calls == ["patient"]
+
+
+# Stopping
+
+
+def test_a_drain_records_what_has_run(worker, adapter, clock):
+    schedule(adapter, clock, note, "done")
+    worker.work_once()
+    worker.stop.request()
+
+    run_to_the_end(worker)
+
+    assert states(adapter) == {}
+
+
+def test_a_stop_at_once_records_what_has_run(worker, adapter, clock):
+    schedule(adapter, clock, note, "done")
+    worker.work_once()
+    worker.stop.request()
+    worker.stop.request()
+
+    run_to_the_end(worker)
+
+    assert calls == ["done"]
+    assert states(adapter) == {}
+
+
+def test_each_settled_job_is_told_once(make_worker, adapter, clock):
+    told = []
+    worker = make_worker(on_settled=lambda job, outcome: told.append((job.id, outcome.kind)))
+    first, second = schedule(adapter, clock, note, "a"), schedule(adapter, clock, always_raises)
+
+    for _ in range(5):
+        worker.work_once()
+
+    assert told == [(first, "success"), (second, "error")]
+
+
+# Trouble
+
+
+class Failing:
+    """The adapter, but while *broken* its exchanges fail, *after* or before they are stored."""
+
+    def __init__(self, adapter, error=DiskError):
+        self._adapter, self._error = adapter, error
+        self.broken = self.after = self.blind = False
+        self.tries = 0
+
+    def __getattr__(self, name):
+        return getattr(self._adapter, name)
+
+    def exchange(self, settlements, finds):
+        self.tries += 1
+        if self.broken and not self.after:
+            raise self._error("the disk is full")
+        found = self._adapter.exchange(settlements, finds)
+        if self.broken:
+            raise self._error("the disk is full")
+        return found
+
+    def next_run_at(self):
+        if self.blind:
+            raise self._error("the disk is full")
+        return self._adapter.next_run_at()
+
+
+@pytest.fixture
+def monotonic(monkeypatch):
+    """The clock of durations, moved by the test."""
+    now = [1000.0]
+    monkeypatch.setattr("litejobs.worker.time.monotonic", lambda: now[0])
+
+    def advance(seconds):
+        now[0] += seconds
+
+    return advance
+
+
+@pytest.mark.parametrize("error", [DiskError, DatabaseBusyError])
+def test_outcomes_that_are_not_taken_are_kept_and_recorded_later(
+    worker, adapter, clock, monotonic, caplog, error
+):
+    first, second = schedule(adapter, clock, note, "a"), schedule(adapter, clock, note, "b")
+    worker.adapter = failing = Failing(adapter, error)
+    worker.work_once()
+    failing.broken = True
+
+    for _ in range(3):
+        assert worker.work_once() is False
+
+    assert states(adapter) == {first: 2, second: 1}
+    assert calls == ["a"]
+    assert failing.tries == 2
+    assert caplog.text.count("outcomes are kept and tried again, no new jobs are begun") == 1
+
+    failing.broken = False
+    monotonic(worker.patience())
+    for _ in range(3):
+        worker.work_once()
+
+    assert states(adapter) == {}
+    assert calls == ["a", "b"]
+    assert "storage works again" in caplog.text
+
+
+def test_tries_in_trouble_grow_ever_rarer_up_to_two_seconds(worker, adapter, clock, monotonic):
+    worker.adapter = failing = Failing(adapter)
+    failing.broken = True
+    pauses = []
+
+    for _ in range(7):
+        worker.work_once()
+        pauses.append(round(worker.patience(), 3))
+        monotonic(worker.patience())
+
+    assert pauses == [0.1, 0.2, 0.4, 0.8, 1.6, 2.0, 2.0]
+    assert failing.tries == 7
+
+
+def test_a_job_that_was_found_but_never_heard_of_is_released(worker, adapter, clock, monotonic):
+    id_ = schedule(adapter, clock, note, "stray")
+    worker.adapter = failing = Failing(adapter)
+    failing.broken = failing.after = True
+    worker.work_once()
+    assert states(adapter) == {id_: 2}
+
+    failing.broken = False
+    monotonic(worker.patience())
+    for _ in range(3):
+        worker.work_once()
+
+    assert calls == ["stray"]
+    assert states(adapter) == {}
+
+
+def test_a_job_whose_outcome_is_kept_is_no_stray(worker, adapter, clock, monotonic):
+    schedule(adapter, clock, note, "once")
+    worker.adapter = failing = Failing(adapter)
+    worker.work_once()
+    failing.broken = True
+    worker.work_once()
+
+    failing.broken = False
+    monotonic(worker.patience())
+    for _ in range(3):
+        worker.work_once()
+
+    assert calls == ["once"]
+    assert states(adapter) == {}
+
+
+def test_a_drain_in_trouble_waits_until_its_outcomes_are_recorded(
+    worker, adapter, clock, monotonic
+):
+    schedule(adapter, clock, note, "done")
+    worker.adapter = failing = Failing(adapter)
+    worker.work_once()
+    failing.broken = True
+    worker.stop.request()
+    worker.work_once()
+    assert not worker.finished
+
+    failing.broken = False
+    monotonic(worker.patience())
+    run_to_the_end(worker)
+
+    assert states(adapter) == {}
+
+
+def test_a_stop_at_once_in_trouble_gives_up_and_says_so(worker, adapter, clock, caplog):
+    id_ = schedule(adapter, clock, note, "done")
+    worker.adapter = failing = Failing(adapter)
+    worker.work_once()
+    failing.broken = True
+    worker.stop.request()
+    worker.stop.request()
+
+    worker.work_once()
+
+    assert worker.finished
+    assert "the outcomes of 1 jobs could not be recorded" in caplog.text
+    assert states(adapter) == {id_: 2}
+
+
+# Waiting
+
+
+def test_an_idle_worker_looks_every_sleep_delay(make_worker):
+    assert make_worker(sleep_delay=7).patience() == 7
+
+
+def test_a_worker_waits_no_longer_than_until_the_next_job(make_worker, adapter, clock):
+    schedule(adapter, clock, note, "soon", wait=3)
+    worker = make_worker(sleep_delay=7)
+
+    assert worker.patience() == 3
+    clock.advance(seconds=4)
+    assert worker.patience() == 0
+
+
+def test_a_worker_waits_no_longer_than_its_executor_wants(worker, adapter, clock):
+    worker.executor.patience = lambda: 0.25
+
+    assert worker.patience() == 0.25
+
+
+def test_a_worker_that_can_begin_nothing_waits_for_its_executor_alone(worker, adapter, clock):
+    schedule(adapter, clock, note, "soon")
+    worker.executor.wanted = list
+
+    assert worker.patience() == math.inf
+
+
+def test_a_draining_worker_waits_for_its_executor_alone(worker, adapter, clock):
+    schedule(adapter, clock, note, "soon")
+    worker.stop.request()
+
+    assert worker.patience() == math.inf
+
+
+def test_a_look_that_fails_is_trouble_too(worker, adapter, monotonic, caplog):
+    worker.adapter = failing = Failing(adapter)
+    failing.blind = True
+
+    assert worker.patience() == pytest.approx(0.1)
+    assert "the disk is full" in caplog.text
+
+
+# The loop
+
+
+def test_the_loop_serves_all_workers_until_each_has_finished(make_worker, adapter, clock):
+    for word in "abc":
+        schedule(adapter, clock, note, word)
+    workers = [make_worker(workoff=True), make_worker(workoff=True)]
+
+    with selectors.DefaultSelector() as selector:
+        work(workers, selector)
+
+    assert sorted(calls) == ["a", "b", "c"]
+    assert all(worker.finished for worker in workers)
+
+
+def test_the_loop_sleeps_until_it_is_told_to_stop(make_worker, adapter):
+    worker = make_worker(sleep_delay=3600)
+
+    with selectors.DefaultSelector() as selector:
+        selector.register(worker.stop, selectors.EVENT_READ, worker.stop.drain)
+        timer = threading.Timer(0.01, worker.stop.request)
+        timer.start()
+        work([worker], selector)
+        timer.join()
+
+    assert worker.finished
+
+
+def test_a_wait_calls_what_became_ready(make_worker):
+    stop = make_worker().stop
+    stop.request()
+
+    with selectors.DefaultSelector() as selector:
+        selector.register(stop, selectors.EVENT_READ, stop.drain)
+        wait(selector, math.inf)
+
+        assert selector.select(0) == []
