@@ -17,6 +17,7 @@ from litejobs.stop import Stop
 from litejobs.worker import Worker, wait, work
 
 FIND = Find("tester", ("*",), 60)
+DEFAULTS = Limits()
 calls = []
 
 
@@ -37,7 +38,7 @@ def no_calls():
 def make_worker(adapter, clock, request):
     stops = []
 
-    def make(limits=Limits(), **options):
+    def make(limits=DEFAULTS, **options):
         loader = Loader({}, request.path.parent)
         execution = Execution(loader, limits, clock, logging.getLogger("litejobs"))
         stop = Stop()

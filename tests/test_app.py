@@ -1,0 +1,93 @@
+"""``--app MODULE[:NAME]``: which manager that is, or why it is none."""
+
+import sys
+
+import pytest
+
+from litejobs.app import load_app
+from litejobs.errors import AppNotFoundError
+
+MODULES = {
+    "shop.py": "manager = make()\nnot_one = 3\n",
+    "nothing.py": "",
+    "several.py": "one = make()\ntwo = make()\n",
+    "twice.py": "one = make()\nagain = one\n",
+    "package/__init__.py": "",
+    "package/jobs.py": "manager = make()\n",
+    "needy.py": "import that_is_missing\n",
+    "broken.py": "raise ZeroDivisionError\n",
+}
+MAKE = """
+from litejobs import JobManager, SqliteAdapter
+
+def make():
+    return JobManager({"sqlite": SqliteAdapter("jobs.sqlite")})
+
+"""
+
+
+@pytest.fixture(autouse=True)
+def modules(tmp_path, monkeypatch):
+    (tmp_path / "package").mkdir()
+    for name, text in MODULES.items():
+        (tmp_path / name).write_text(MAKE + text)
+    before = set(sys.modules)
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.chdir(tmp_path)
+    yield tmp_path
+    for name in set(sys.modules) - before:
+        if name.partition(".")[0] in {"package", *(name.partition(".")[0] for name in MODULES)}:
+            del sys.modules[name]
+
+
+@pytest.mark.parametrize(
+    ("text", "attribute"),
+    [
+        pytest.param("shop:manager", "manager", id="module and name"),
+        pytest.param("shop", "manager", id="module with one manager"),
+        pytest.param("package.jobs:manager", "manager", id="module of a package"),
+        pytest.param("twice", "one", id="one manager under two names"),
+        pytest.param("several:two", "two", id="one of several"),
+    ],
+)
+def test_the_manager_that_is_named(text, attribute):
+    manager = load_app(text)
+
+    assert manager is getattr(sys.modules[text.partition(":")[0]], attribute)
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("shop:managr", "shop has no attribute 'managr'"),
+        ("shop:manager.later", "shop has no attribute 'manager.later'"),
+        ("shop:not_one", "not_one is of type int, not a JobManager"),
+        ("nothing", "the module has no JobManager; name it: --app nothing:NAME"),
+        ("several", "the module has several JobManagers: one, two; name it: --app several:NAME"),
+        ("nowhere", "there is no module 'nowhere' (looked in {place})"),
+        ("package.nope", "there is no module 'package.nope' (looked in {place})"),
+        ("nope.jobs:manager", "there is no module 'nope' (looked in {place})"),
+        ("shop.py", "there is no module 'shop.py' (looked in {place})"),
+        ("my shop", "'my shop' is no module name; expected MODULE[:NAME]"),
+        ("shop/jobs", "'shop/jobs' is no module name; expected MODULE[:NAME]"),
+        (".shop", "'.shop' is no module name; expected MODULE[:NAME]"),
+        (":manager", "'' is no module name; expected MODULE[:NAME]"),
+    ],
+)
+def test_what_names_no_manager_is_refused_in_words(text, says, modules):
+    with pytest.raises(AppNotFoundError) as refused:
+        load_app(text)
+
+    assert str(refused.value) == f"--app {text}: {says.format(place=modules)}"
+
+
+def test_a_module_that_an_app_is_missing_is_not_the_app():
+    with pytest.raises(ModuleNotFoundError, match="that_is_missing") as raised:
+        load_app("needy")
+
+    assert not isinstance(raised.value, AppNotFoundError)
+
+
+def test_what_an_app_raises_passes_through():
+    with pytest.raises(ZeroDivisionError):
+        load_app("broken")

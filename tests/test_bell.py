@@ -1,0 +1,305 @@
+"""The bell, and the private directory in which workers meet."""
+
+import os
+import selectors
+import socket
+import stat
+import sys
+import threading
+from contextlib import suppress
+from pathlib import Path
+
+import pytest
+from helpers import DEADLINE, NOBODY
+
+from litejobs.errors import ConfigurationError
+from litejobs.run_directory import identity, paths
+from litejobs.run_directory.bell import Bell, ring
+
+as_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root gives files away")
+on_linux = pytest.mark.skipif(sys.platform != "linux", reason="a way only Linux has")
+
+
+@pytest.fixture
+def directory(tmp_path):
+    return str(tmp_path / "jobs.sqlite.run")
+
+
+@pytest.fixture
+def make_bell(directory):
+    bells = []
+
+    def make(where=directory):
+        bells.append(Bell(where))
+        return bells[-1]
+
+    yield make
+    for bell in bells:
+        bell.close()
+
+
+def is_ringing(bell):
+    with selectors.DefaultSelector() as selector:
+        selector.register(bell, selectors.EVENT_READ)
+        return bool(selector.select(0))
+
+
+def mode(path):
+    return stat.S_IMODE(os.lstat(path).st_mode)
+
+
+def names(directory):
+    return [path.name for path in Path(directory).iterdir()]
+
+
+# Ringing
+
+
+def test_a_bell_is_silent_until_somebody_rings(make_bell, directory):
+    bell = make_bell()
+    assert not is_ringing(bell)
+
+    ring(directory)
+
+    assert is_ringing(bell)
+
+
+def test_every_waiting_worker_is_woken(make_bell, directory):
+    bells = [make_bell() for _ in range(3)]
+
+    ring(directory)
+
+    assert [is_ringing(bell) for bell in bells] == [True, True, True]
+
+
+def test_a_drained_bell_is_silent_until_the_next_ring(make_bell, directory):
+    bell = make_bell()
+    ring(directory)
+    ring(directory)
+
+    bell.drain()
+    assert not is_ringing(bell)
+
+    ring(directory)
+    assert is_ringing(bell)
+
+
+def test_draining_a_silent_bell_waits_for_nothing(make_bell):
+    bell = make_bell()
+
+    bell.drain()
+
+    assert not is_ringing(bell)
+
+
+def test_ringing_where_no_worker_has_been_makes_nothing(directory):
+    ring(directory)
+
+    assert not Path(directory).exists()
+
+
+def test_ringing_where_no_worker_waits_is_no_error(make_bell, directory):
+    make_bell().close()
+
+    ring(directory)
+
+    assert names(directory) == []
+
+
+def test_the_bell_of_a_dead_worker_is_removed_and_the_others_ring(make_bell, directory):
+    bells = [make_bell() for _ in range(4)]
+    dead = bells.pop(0)
+    dead._socket.close()
+
+    ring(directory)
+
+    assert [is_ringing(bell) for bell in bells] == [True, True, True]
+    assert len(names(directory)) == 3
+
+
+def test_a_bell_full_of_rings_is_left_alone(make_bell, directory, monkeypatch):
+    full, other = make_bell(), make_bell()
+    monkeypatch.chdir(directory)
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sender, suppress(BlockingIOError):
+        sender.setblocking(False)
+        while True:
+            sender.sendto(b"!", full._path.name)
+
+    ringing = threading.Thread(target=ring, args=[directory], daemon=True)
+    ringing.start()
+    ringing.join(DEADLINE)
+
+    assert not ringing.is_alive()
+    assert is_ringing(other)
+    assert full._path.exists()
+    full.drain()
+    assert not is_ringing(full)
+
+
+def test_other_files_of_the_directory_are_left_alone(make_bell, directory):
+    bell = make_bell()
+    note = Path(directory, "note.txt")
+    note.touch()
+
+    ring(directory)
+
+    assert note.exists()
+    assert is_ringing(bell)
+
+
+def test_a_closed_bell_leaves_no_socket(make_bell, directory):
+    bell = make_bell()
+
+    bell.close()
+    bell.close()
+
+    assert names(directory) == []
+
+
+@on_linux
+@pytest.mark.parametrize("length", [60, 61, 200])
+def test_a_bell_rings_below_a_path_of_any_length(tmp_path, make_bell, length):
+    missing = length - len(os.fsencode(tmp_path)) - 1
+    directory = str(tmp_path / ("d" * max(missing, 10)))
+    bell = make_bell(directory)
+    before = len(names("/proc/self/fd"))
+
+    ring(directory)
+
+    assert is_ringing(bell)
+    assert len(names("/proc/self/fd")) == before
+
+
+@on_linux
+def test_without_proc_a_long_path_is_no_error_for_who_rings(make_bell, tmp_path, monkeypatch):
+    directory = str(tmp_path / ("d" * 200))
+    bell = make_bell(directory)
+    monkeypatch.setattr(sys, "platform", "darwin")
+
+    ring(directory)  # the address is too long for a socket: nobody is woken
+
+    assert not is_ringing(bell)
+    assert bell._path.exists()
+
+
+def test_ringing_fails_silently_where_no_socket_can_be_made(make_bell, directory, monkeypatch):
+    bell = make_bell()
+    monkeypatch.setattr(socket, "socket", no_socket)
+
+    ring(directory)
+
+    assert not is_ringing(bell)
+
+
+def no_socket(*_):
+    raise OSError(24, "Too many open files")
+
+
+# The run directory
+
+
+def test_the_run_directory_lies_beside_the_database():
+    assert paths.run_directory("/data/jobs.sqlite") == "/data/jobs.sqlite.run"
+
+
+@pytest.mark.parametrize("mask", [0o000, 0o022, 0o777])
+def test_the_run_directory_is_private_under_any_umask(directory, mask):
+    before = os.umask(mask)
+    try:
+        paths.make(directory)
+    finally:
+        os.umask(before)
+
+    assert mode(directory) == 0o700
+
+
+@pytest.mark.parametrize("loose", [0o755, 0o777, 0o770])
+def test_a_run_directory_open_to_others_is_made_private(directory, loose):
+    Path(directory).mkdir()
+    Path(directory).chmod(loose)
+
+    paths.make(directory)
+
+    assert mode(directory) == 0o700
+
+
+def test_a_run_directory_that_is_there_keeps_what_lies_in_it(directory):
+    paths.make(directory)
+    Path(directory, "lease").touch()
+
+    paths.make(directory)
+
+    assert names(directory) == ["lease"]
+
+
+def test_a_link_in_place_of_the_run_directory_is_refused(directory, tmp_path):
+    target = tmp_path / "theirs"
+    target.mkdir(mode=0o755)
+    target.chmod(0o755)
+    Path(directory).symlink_to(target)
+
+    with pytest.raises(ConfigurationError, match=r"is a link; remove it"):
+        Bell(directory)
+
+    assert mode(target) == 0o755
+    assert names(target) == []
+
+
+@pytest.mark.parametrize("kind", ["file", "dangling link"])
+def test_what_stands_in_the_way_of_the_run_directory_is_refused(directory, tmp_path, kind):
+    if kind == "file":
+        Path(directory).touch()
+    else:
+        Path(directory).symlink_to(tmp_path / "nowhere")
+
+    with pytest.raises(ConfigurationError, match="is in the way: it is not a directory"):
+        paths.make(directory)
+
+
+def test_a_run_directory_without_a_parent_is_refused(tmp_path):
+    with pytest.raises(ConfigurationError, match="cannot be made: No such file or directory"):
+        paths.make(str(tmp_path / "missing" / "jobs.run"))
+
+
+@as_root
+def test_another_users_run_directory_is_refused(directory):
+    Path(directory).mkdir(mode=0o700)
+    os.chown(directory, NOBODY, NOBODY)
+
+    with pytest.raises(ConfigurationError, match="belongs to another user; run as its owner"):
+        Bell(directory)
+
+
+# Who a worker is
+
+
+def test_a_workers_name_tells_its_queues_and_number():
+    assert identity.worker_name(("mail", "default"), 2) == "litejobs-worker.mail-default.2"
+
+
+@on_linux
+def test_locked_by_tells_which_process_it_was():
+    name, host, boot, pid, start, lease = identity.locked_by("w", "l").split("/")
+
+    assert (name, host, pid, lease) == ("w", socket.gethostname(), str(os.getpid()), "l")
+    assert boot == Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+    assert start.isdecimal()
+    assert start in Path("/proc/self/stat").read_text().split()
+
+
+def test_where_the_system_does_not_tell_a_dash_stands(monkeypatch):
+    identity._boot.cache_clear()
+    monkeypatch.setattr(Path, "read_text", no_file)
+
+    words = identity.locked_by("w", "l").split("/")
+
+    identity._boot.cache_clear()
+    assert (words[2], words[4]) == ("-", "-")
+
+
+def no_file(*_):
+    raise FileNotFoundError
+
+
+def test_no_two_leases_have_one_name():
+    assert len({identity.new_lease() for _ in range(100)}) == 100

@@ -1,0 +1,761 @@
+"""The executor of processes from inside: its wire, its places, what it knows of an app."""
+
+import logging
+import os
+import selectors
+import signal
+import socket
+import subprocess
+import sys
+from contextlib import closing, contextmanager
+from dataclasses import replace
+from types import SimpleNamespace
+
+import pytest
+from helpers import DEADLINE, ManualClock, wait_until
+from hypothesis import given
+from hypothesis import strategies as st
+
+from litejobs import defaults
+from litejobs.errors import AppNotFoundError, ConfigurationError
+from litejobs.handler import write
+from litejobs.job import Limits, Outcome, StoredJob
+from litejobs.performers import parent
+from litejobs.performers.manifest import DeclaredJob, Group, Manifest, Storage, job_name
+from litejobs.performers.parent import Performers, Place
+from litejobs.performers.process import PerformerProcess
+from litejobs.performers.scout import fetch_manifest
+from litejobs.performers.wire import Broken, Channel, Done, Perform, Ready, Start
+from litejobs.stop import Stop
+
+HANDLER = write("greet", "script.py", "__main__", "[]", "{}")
+JOB = StoredJob(7, "default", 50, 1, 1, "me", HANDLER)
+START = Start(None, "/nowhere", "/nowhere/db.sqlite", 0, logging.INFO)
+GROUP = Group("sqlite", ("default", "email"), 1, Limits(max_attempts=2), 5.0)
+EMPTY = Manifest((), {}, ())
+
+
+# The wire
+
+texts = st.text(max_size=50)
+full = Manifest(
+    (GROUP,), {"sqlite": Storage("/db", "t", "full", 384)}, (DeclaredJob("a", "b", {}),)
+)
+messages = st.one_of(
+    st.builds(Start, app=st.none() | texts, root=texts, database=texts, group=st.just(1),
+              log_level=st.just(10), hint=texts),
+    st.builds(Ready, manifest=st.sampled_from([EMPTY, full])),
+    st.builds(Broken, reason=texts, final=st.booleans()),
+    st.builds(lambda text: Perform(replace(JOB, handler=text)), texts),
+    st.builds(lambda text: Done(Outcome("error", text, run_at=1)), texts),
+)  # fmt: skip
+
+
+@contextmanager
+def pair():
+    """A channel and the plain socket at its other end."""
+    ours, theirs = socket.socketpair()
+    with closing(Channel(ours)) as channel, theirs:
+        yield channel, theirs
+
+
+def as_bytes(sent):
+    with pair() as (channel, other):
+        for message in sent:
+            channel.send(message)
+        channel.shut()
+        return b"".join(iter(lambda: other.recv(65536), b""))
+
+
+@given(st.lists(messages, max_size=4), st.lists(st.integers(1, 40), min_size=1, max_size=8))
+def test_messages_arrive_whole_and_in_order_in_whatever_pieces_they_come(sent, sizes):
+    data = as_bytes(sent)
+    arrived = []
+
+    with pair() as (channel, other):
+        position = turn = 0
+        while position < len(data):
+            size = sizes[turn % len(sizes)]
+            other.sendall(data[position : position + size])
+            position, turn = position + size, turn + 1
+            some, is_open = channel.arrived()
+            arrived += some
+            assert is_open
+        other.close()
+
+        assert channel.arrived() == ([], False)
+    assert arrived == sent
+
+
+@given(st.lists(messages, max_size=4))
+def test_receive_takes_one_message_at_a_time_until_the_other_side_is_gone(sent):
+    with pair() as (channel, other):
+        other.sendall(as_bytes(sent))
+        other.close()
+
+        received = list(iter(channel.receive, None))
+
+    assert received == sent
+
+
+def test_a_message_longer_than_one_read_arrives_whole():
+    message = Broken("x" * 150_000)
+    with pair() as (channel, other):
+        other.sendall(as_bytes([message]))
+
+        assert channel.receive() == message
+
+
+def test_a_message_cut_off_by_the_end_of_the_other_side_is_none():
+    with pair() as (channel, other):
+        other.sendall(as_bytes([START])[:-1])
+        other.close()
+
+        assert channel.receive() is None
+
+
+def test_a_connection_that_is_reset_has_ended():
+    with pair() as (channel, other):
+        channel.send(START)
+        other.close()  # with what it never read
+
+        assert channel.arrived() == ([], False)
+
+
+def test_sending_to_one_that_is_gone_raises():
+    with pair() as (channel, other):
+        other.close()
+
+        with pytest.raises(OSError, match="Broken pipe"):
+            channel.send(START)
+
+
+def test_a_channel_that_is_shut_still_hears():
+    with pair() as (channel, other):
+        channel.shut()
+
+        assert other.recv(1) == b""
+        other.sendall(as_bytes([START]))
+        assert channel.receive() == START
+
+
+def test_to_shut_a_channel_of_one_that_is_gone_is_no_error():
+    ours, theirs = socket.socketpair()
+    theirs.close()
+    ours.close()
+
+    Channel(ours).shut()
+
+
+# The manifest
+
+
+@pytest.mark.parametrize(
+    ("handler", "expected"),
+    [
+        pytest.param(HANDLER, Limits(max_attempts=2, max_runtime=9), id="its own"),
+        pytest.param(write("greet", "b.py", None, "[]", "{}"), GROUP.limits, id="another file"),
+        pytest.param(
+            write("other", "script.py", None, "[]", "{}"), GROUP.limits, id="another name"
+        ),
+        pytest.param("no JSON", GROUP.limits, id="unreadable"),
+    ],
+)
+def test_a_job_has_its_own_limits_else_its_groups(handler, expected):
+    manifest = Manifest((GROUP,), {}, (DeclaredJob("script.py", "greet", {"max_runtime": 9}),))
+
+    assert manifest.limits_of(GROUP, handler) == expected
+
+
+@pytest.mark.parametrize(("handler", "name"), [(HANDLER, "greet"), ("no JSON", "?")])
+def test_the_name_of_a_job_for_a_log_line(handler, name):
+    assert job_name(handler) == name
+
+
+# Places: processes are played by stand-ins, which do what the test says
+
+
+class StandIn:
+    """A performer process that exists only as a socket; *says* is what arrives next."""
+
+    def __init__(self, name="", start=START):
+        self.name, self.start = name, start
+        self.started = parent.time.monotonic()
+        self.pid = 4711
+        self.sent, self.says, self.is_open = [], [], True
+        self.is_over = self.killed = self.dismissed = False
+        self._socket, self._other = socket.socketpair()
+
+    def fileno(self):
+        return self._socket.fileno()
+
+    def send(self, message):
+        self.sent.append(message)
+
+    def arrived(self):
+        says, self.says = self.says, []
+        return says, self.is_open
+
+    def has_ended(self):
+        return self.is_over
+
+    def ended_how(self):
+        return "ended"
+
+    def dismiss(self):
+        self.dismissed = True
+
+    def end(self, deadline):
+        self.kill()
+
+    def kill(self):
+        self.killed = True
+        self._socket.close()
+        self._other.close()
+
+
+@pytest.fixture
+def passing(monkeypatch):
+    """Time inside parent.py, in seconds; moves when the test moves it."""
+    now = SimpleNamespace(seconds=1000.0)
+    monkeypatch.setattr(parent, "time", SimpleNamespace(monotonic=lambda: now.seconds))
+    return now
+
+
+@pytest.fixture
+def started(monkeypatch):
+    """The stand-ins that were started."""
+    started = []
+
+    def start(name, start):
+        started.append(StandIn(name, start))
+        return started[-1]
+
+    monkeypatch.setattr(parent, "PerformerProcess", start)
+    yield started
+    for process in started:
+        process.kill()
+
+
+@pytest.fixture
+def place(passing, started):
+    return Place("worker.0", "worker.0/me", GROUP, START)
+
+
+def test_a_place_starts_its_first_process_at_once(place, started):
+    assert place.patience() == 0
+    assert not place.is_free()
+
+    place.launch()
+
+    [process] = started
+    assert (process.name, process.start) == ("worker.0", START)
+
+
+def test_a_place_has_one_process_at_a_time(place, started):
+    place.launch()
+    place.launch()
+
+    assert len(started) == 1
+
+
+def test_a_place_is_free_once_its_app_is_loaded_and_while_no_job_runs(place):
+    place.launch()
+    assert not place.is_free()
+
+    place.loaded(EMPTY)
+    assert place.is_free()
+    assert place.patience() == float("inf")
+
+    place.begin(JOB)
+    assert not place.is_free()
+    assert place.patience() == 1
+
+    assert place.finished() == JOB
+    assert place.is_free()
+
+
+def test_the_pause_before_the_next_process_grows_up_to_its_limit(place, passing, started):
+    pauses = []
+    for _ in range(11):
+        place.launch()
+        place.vacate()
+        pauses.append(place.patience())
+        passing.seconds += place.patience()
+
+    assert pauses == pytest.approx([0.1, 0.2, 0.4, 0.8, 1.6, 3.2, 6.4, 12.8, 25.6, 30, 30])
+    assert len(started) == 11
+
+
+def test_nothing_is_started_before_the_pause_is_over(place, passing, started):
+    place.launch()
+    place.vacate()
+
+    passing.seconds += 0.099
+    place.launch()
+    assert len(started) == 1
+
+    passing.seconds += 0.002
+    place.launch()
+    assert len(started) == 2
+
+
+def test_a_finished_job_makes_the_next_pause_short_again(place, passing):
+    for _ in range(5):
+        place.vacate()
+    place.finished()
+
+    place.vacate()
+
+    assert place.patience() == pytest.approx(0.1)
+
+
+# Performers
+
+
+class Team:
+    """Performers at two places, with stand-ins for processes."""
+
+    def __init__(self, started, **options):
+        self.started = started
+        self.selector = selectors.DefaultSelector()
+        self.places = [Place(f"worker.{i}", f"worker.{i}/me", GROUP, START) for i in range(2)]
+        self.clock = ManualClock()
+        self.performers = Performers(self.places, self.selector, self.clock, **options)
+
+    def hear(self, number, *says, is_open=True):
+        """Let a process say something, and its socket be readable."""
+        process = self.started[number]
+        process.says += says
+        process.is_open = is_open
+        self.selector.get_key(process).data()
+
+
+@pytest.fixture
+def make_team(passing, started):
+    teams = []
+
+    def make(**options):
+        team = Team(started, **options)
+        teams.append(team)
+        team.performers.collect()  # which starts the processes
+        return team
+
+    yield make
+    for team in teams:
+        team.selector.close()
+
+
+@pytest.fixture
+def team(make_team):
+    return make_team()
+
+
+@pytest.fixture
+def ready(team):
+    team.hear(0, Ready(EMPTY))
+    team.hear(1, Ready(EMPTY))
+    return team
+
+
+def test_jobs_are_wished_for_by_places_that_are_free(team):
+    assert team.performers.wanted() == []
+
+    team.hear(1, Ready(EMPTY))
+
+    assert team.performers.wanted() == [team.places[1].find]
+    assert team.performers.queues == {"default", "email"}
+
+
+def test_a_job_goes_to_the_place_that_wished_for_it(ready):
+    first, second = ready.performers.wanted()
+
+    ready.performers.begin(second, [JOB])
+
+    assert ready.started[1].sent == [Perform(JOB)]
+    assert ready.started[0].sent == []
+    assert ready.performers.wanted() == [first]
+    assert ready.performers.busy
+
+
+def test_an_outcome_is_collected_once(ready):
+    ready.performers.begin(ready.performers.wanted()[0], [JOB])
+    ready.hear(0, Done(Outcome("success")))
+    assert ready.performers.busy
+
+    assert ready.performers.collect() == [(JOB, Outcome("success"))]
+
+    assert ready.performers.collect() == []
+    assert not ready.performers.busy
+    assert len(ready.performers.wanted()) == 2
+
+
+def test_an_outcome_that_nobody_waits_for_is_ignored(ready):
+    ready.hear(0, Done(Outcome("success")))
+
+    assert ready.performers.collect() == []
+
+
+def test_a_process_that_ends_is_blamed_on_the_job_that_it_ran(ready, caplog):
+    ready.performers.begin(ready.performers.wanted()[0], [JOB])
+    process = ready.started[0]
+
+    ready.hear(0, is_open=False)
+
+    what = "PerformerDied: worker.0 (pid 4711) ended while it ran this job"
+    outcome = Outcome("error", what, run_at=ready.clock.now() + 1000)
+    assert ready.performers.collect() == [(JOB, outcome)]
+    assert process.killed
+    assert ready.places[0].process is None
+    assert "job 7 greet went wrong in attempt 1 of 2" in caplog.text
+
+
+def test_a_death_in_the_last_attempt_is_a_failure(ready):
+    last = replace(JOB, attempts=2, handler="no JSON")
+    ready.performers.begin(ready.performers.wanted()[0], [last])
+
+    ready.hear(0, is_open=False)
+
+    [(_, outcome)] = ready.performers.collect()
+    assert (outcome.kind, outcome.run_at) == ("failure", None)
+
+
+def test_what_a_process_said_before_its_end_counts(ready):
+    ready.performers.begin(ready.performers.wanted()[0], [JOB])
+
+    ready.hear(0, Done(Outcome("success")), is_open=False)
+
+    assert ready.performers.collect() == [(JOB, Outcome("success"))]
+
+
+def test_a_busy_process_that_is_gone_is_noticed_though_its_socket_is_silent(ready):
+    ready.performers.begin(ready.performers.wanted()[0], [JOB])
+    process = ready.started[0]
+    process.is_over, process.is_open = True, False
+
+    ready.performers.collect()
+
+    assert process.killed
+
+
+def test_an_idle_process_that_ends_is_said_and_replaced(ready, caplog, passing):
+    ready.hear(0, is_open=False)
+    passing.seconds += 1
+
+    ready.performers.collect()
+
+    assert "worker.0 (pid 4711) ended; another is started" in caplog.text
+    assert len(ready.started) == 3
+
+
+def test_a_process_that_takes_too_long_to_load_is_ended(team, caplog, passing):
+    team.hear(1, Ready(EMPTY))
+    passing.seconds += defaults.READINESS + 1
+
+    team.performers.collect()
+
+    assert team.started[0].killed
+    assert not team.started[1].killed
+    assert "worker.0 (pid 4711) did not load its app within 60 s while it loaded" in caplog.text
+
+
+def test_the_same_reason_is_said_once_for_all_places(team, caplog):
+    team.hear(0, Broken("the app is broken"), is_open=False)
+    team.hear(1, Broken("the app is broken"), is_open=False)
+
+    assert caplog.text.count("the app is broken; tried again until it works") == 1
+
+
+def test_a_reason_is_said_again_after_the_app_worked_in_between(team, caplog, passing, started):
+    team.hear(0, Broken("the app is broken"), is_open=False)
+    passing.seconds += 1
+    team.performers.collect()
+    team.hear(2, Ready(EMPTY))
+
+    team.hear(1, Broken("the app is broken"), is_open=False)
+
+    assert caplog.text.count("the app is broken; tried again until it works") == 2
+
+
+def test_with_patience_a_broken_app_is_no_error(team):
+    team.hear(0, Broken("the app is broken"), is_open=False)
+
+    assert team.performers.collect() == []
+
+
+def test_without_patience_a_broken_app_is_an_error(make_team):
+    team = make_team(give_up=True)
+    team.hear(0, Broken("the app is broken"), is_open=False)
+
+    with pytest.raises(ConfigurationError, match=r"^the app is broken$"):
+        team.performers.collect()
+
+
+def test_to_abandon_gives_running_jobs_back_and_keeps_what_is_done(ready):
+    first, second = ready.performers.wanted()
+    other = replace(JOB, id=8)
+    ready.performers.begin(first, [JOB])
+    ready.performers.begin(second, [other])
+    ready.hear(0, Done(Outcome("success")))
+
+    settlements = ready.performers.abandon()
+
+    assert settlements == [(JOB, Outcome("success")), (other, Outcome("released"))]
+    assert all(process.killed for process in ready.started)
+    assert not ready.performers.busy
+    assert ready.performers.abandon() == []
+
+
+def test_to_close_dismisses_every_process_before_it_ends_them(ready):
+    ready.performers.begin(ready.performers.wanted()[0], [JOB])
+
+    ready.performers.close()
+
+    assert all(process.dismissed and process.killed for process in ready.started)
+    assert not ready.selector.get_map()
+
+
+def test_the_most_urgent_place_decides_how_long_to_sleep(ready, passing):
+    assert ready.performers.patience() == float("inf")
+
+    ready.performers.begin(ready.performers.wanted()[0], [JOB])
+    assert ready.performers.patience() == 1
+
+    ready.hear(1, is_open=False)
+    assert ready.performers.patience() == pytest.approx(0.1)
+
+
+# Real processes
+
+
+@pytest.fixture
+def begin(project):
+    """Start a performer of the project; a fixture, so that it ends with the test."""
+    processes = []
+
+    def begin(app=None, group=0):
+        database = None if app else str(project.directory / "db.sqlite")
+        start = Start(app, str(project.directory), database, group, logging.INFO)
+        processes.append(PerformerProcess("litejobs-worker.test.0", start))
+        return processes[-1]
+
+    yield begin
+    for process in processes:
+        process.kill()
+
+
+def next_of(process):
+    """What the process says next."""
+    with selectors.DefaultSelector() as selector:
+        selector.register(process, selectors.EVENT_READ)
+        assert selector.select(DEADLINE), "the performer says nothing"
+    return process.arrived()
+
+
+def test_a_process_that_is_dismissed_ends_by_itself(begin):
+    process = begin()
+    assert next_of(process) == ([Ready(EMPTY)], True)
+
+    process.dismiss()
+    wait_until(process.has_ended, "the performer's end")
+
+    assert process.ended_how() == "ended with exit code 0"
+    assert process.has_ended()
+
+
+def test_a_process_that_is_killed_twice_is_killed_once(begin, monkeypatch):
+    process = begin()
+    process.kill()
+    monkeypatch.setattr(os, "killpg", lambda *_: pytest.fail("that may be a stranger by now"))
+
+    process.kill()
+
+
+def test_to_send_to_a_process_that_is_gone_is_no_error(begin):
+    process = begin()
+    os.kill(process.pid, signal.SIGKILL)
+    wait_until(process.has_ended, "the performer's end")
+
+    process.send(Perform(JOB))
+
+    assert process.ended_how() == "was killed by SIGKILL"
+
+
+def test_a_process_that_does_not_end_in_time_is_killed(project, begin):
+    project.write("slow.py", "import time\nprint('loading', flush=True)\ntime.sleep(3600)")
+    process = begin("slow")
+
+    process.dismiss()
+    process.end(deadline=0)
+
+    assert process.has_ended()
+
+
+def test_a_runner_that_stops_does_not_wait_for_its_app(project):
+    project.write("slow.py", "import time\ntime.sleep(3600)")
+    stop = Stop()
+    stop.request()
+
+    with closing(stop):
+        start = Start("slow", str(project.directory), None, 0, logging.INFO)
+        assert fetch_manifest(start, stop) is None
+
+
+def test_an_app_that_takes_too_long_to_load_is_refused(project, monkeypatch):
+    project.write("slow.py", "import time\ntime.sleep(3600)")
+    monkeypatch.setattr(defaults, "READINESS", 0.05)
+    start = Start("slow", str(project.directory), None, 0, logging.INFO)
+
+    with (
+        closing(Stop()) as stop,
+        pytest.raises(ConfigurationError, match=r"^the app slow did not load within 0\.05 s$"),
+    ):
+        fetch_manifest(start, stop)
+
+
+def test_the_manifest_of_a_large_app_arrives_whole(project):
+    project.write(
+        "app.py",
+        "from litejobs import JobManager, SqliteAdapter\n"
+        "jobs = JobManager({'sqlite': SqliteAdapter('db.sqlite')})\n"
+        "for n in range(3000):\n"
+        "    exec(f'def a_job_with_a_long_name_{n}(): ...')\n"
+        "    jobs.create_job(perform=globals()[f'a_job_with_a_long_name_{n}'])\n",
+    )
+    start = Start("app", str(project.directory), None, 0, logging.INFO)
+
+    with closing(Stop()) as stop:
+        manifest = fetch_manifest(start, stop)
+
+    assert [job.name for job in manifest.jobs] == [
+        f"a_job_with_a_long_name_{n}" for n in range(3000)
+    ]
+
+
+def test_a_group_that_an_app_no_longer_has_is_refused_for_good(project):
+    project.write(
+        "app.py",
+        "from litejobs import JobManager, SqliteAdapter\n"
+        "jobs = JobManager({'sqlite': SqliteAdapter('db.sqlite')})\n",
+    )
+    start = Start("app", str(project.directory), None, 3, logging.INFO)
+
+    with (
+        closing(Stop()) as stop,
+        pytest.raises(AppNotFoundError, match=r"^there is no worker group 3: app has 1$"),
+    ):
+        fetch_manifest(start, stop)
+
+
+@pytest.fixture
+def alone(project):
+    """A performer whose runner is this test, and the channel to it."""
+    ours, theirs = socket.socketpair()
+    with theirs:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "litejobs.perform", str(theirs.fileno()), "alone"],
+            pass_fds=[theirs.fileno()],
+            cwd=project.directory,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+    channel = Channel(ours)
+    yield process, channel
+    channel.close()
+    process.kill()
+    process.communicate()
+
+
+def test_a_performer_that_never_hears_from_a_runner_ends_without_a_word(alone):
+    process, channel = alone
+
+    channel.close()
+
+    assert process.communicate(timeout=DEADLINE)[1] == ""
+    assert process.returncode == 0
+
+
+@pytest.mark.parametrize(
+    ("app", "reason", "final"),
+    [
+        ("nowhere", "--app nowhere: there is no module 'nowhere'", True),
+        ("few", "there is no worker group 3: few has 1", True),
+        ("leaves", "the app leaves does not load: SystemExit: 3", False),
+        ("refused", "jobs need a file on disk, got ''", False),
+    ],
+)
+def test_a_performer_says_why_its_app_does_not_load_and_ends(project, alone, app, reason, final):
+    process, channel = alone
+    few = "from litejobs import *\njobs = JobManager({'sqlite': SqliteAdapter('db.sqlite')})"
+    project.write("few.py", few)
+    project.write("leaves.py", "raise SystemExit(3)")
+    project.write("refused.py", few.replace("db.sqlite", ""))
+
+    channel.send(Start(app, str(project.directory), None, 3, logging.INFO))
+
+    answer = channel.receive()
+    assert answer.reason.startswith(reason)
+    assert answer.final is final
+    assert channel.receive() is None
+    assert process.wait(DEADLINE) == 0
+
+
+def test_a_performer_tells_what_its_app_is(project, alone):
+    process, channel = alone
+    project.write(
+        "app.py",
+        """
+        from litejobs import BaseAdapter, JobManager, SqliteAdapter, WorkerGroup
+
+        class Plain(BaseAdapter):
+            schedule = find = success = error = failure = clear = None
+
+        jobs = JobManager(
+            {"plain": Plain(), "sqlite": SqliteAdapter("db.sqlite", durability="normal")},
+            workers=[WorkerGroup(adapter="sqlite", queue=["a", "b"], count=3, sleep_delay=2)],
+        )
+
+        @jobs.job(max_attempts=1)
+        def greet(): ...
+        """,
+    )
+
+    channel.send(Start("app", str(project.directory), None, 0, logging.INFO))
+
+    file = str(project.directory / "db.sqlite")
+    assert channel.receive().manifest == Manifest(
+        (Group("sqlite", ("a", "b"), 3, Limits(), 2),),
+        {"sqlite": Storage(file, "background_jobs", "normal", 0o600)},
+        (DeclaredJob("app.py", "greet", {"max_attempts": 1}),),
+    )
+    channel.shut()
+    assert process.wait(DEADLINE) == 0
+
+
+def test_a_performer_whose_runner_is_gone_ends_after_its_job_without_a_word(project, alone):
+    process, channel = alone
+    project.write(
+        "script.py",
+        """
+        import time
+        from pathlib import Path
+
+        here = Path(__file__).parent
+
+        def greet():
+            (here / "begun").touch()
+            while not (here / "released").exists():
+                time.sleep(0.005)
+        """,
+    )
+    database = str(project.directory / "db.sqlite")
+    channel.send(Start(None, str(project.directory), database, 0, logging.ERROR))
+    assert channel.receive() == Ready(EMPTY)
+    channel.send(Perform(JOB))
+    wait_until((project.directory / "begun").exists, "the job to begin")
+
+    channel.close()
+    (project.directory / "released").touch()
+
+    assert process.communicate(timeout=DEADLINE)[1] == ""
+    assert process.returncode == 0

@@ -1,0 +1,595 @@
+"""``litejobs workoff``: whatever jobs do, all that is due is done or recorded with its cause."""
+
+import json
+import os
+import pty
+import sqlite3
+import subprocess
+import sys
+from contextlib import closing, suppress
+from pathlib import Path
+
+import pytest
+from helpers import DEADLINE
+
+from litejobs.adapters.sqlite.adapter import SqliteAdapter
+from litejobs.clock import SystemClock
+from litejobs.handler import write
+from litejobs.job import NewJob
+
+SCRIPT = """
+import asyncio, ctypes, os, signal, subprocess, sys, threading, time
+from pathlib import Path
+
+from litejobs import jobs, later
+
+here = Path(__file__).parent
+
+def note(word):
+    with (here / "done.txt").open("a") as file:
+        print(word, file=file, flush=True)
+
+def raises():
+    raise ValueError("no luck")
+
+@jobs.job(max_attempts=1)
+def hopeless():
+    raise ValueError("never any luck")
+
+def meet(number):
+    # Ends only where so many performers run at once.
+    (here / f"here-{os.getpid()}").touch()
+    end = time.monotonic() + 50
+    while len(list(here.glob("here-*"))) < number:
+        assert time.monotonic() < end
+        time.sleep(0.01)
+
+def breed(number):
+    note(number)
+    if number:
+        later(breed, [number - 1])
+
+def segfault():
+    ctypes.string_at(0)
+
+def leave_at_once():
+    os._exit(3)
+
+def abort():
+    os.abort()
+
+def system_exit():
+    raise SystemExit(3)
+
+def interrupted():
+    raise KeyboardInterrupt
+
+def killed():
+    os.kill(os.getpid(), signal.SIGKILL)
+
+def killed_in_real_time():
+    os.kill(os.getpid(), signal.SIGRTMIN + 1)
+
+def close_everything():
+    os.closerange(0, 4096)
+
+def hang_up():
+    os.closerange(3, 4096)
+    time.sleep(3600)
+
+def die_with_children():
+    subprocess.Popen(["sleep", "3600"], close_fds=False)
+    os._exit(3)
+
+def die_beside_a_fork():
+    if os.fork() == 0:
+        time.sleep(3600)
+    os._exit(3)
+
+class Unprintable(Exception):
+    def __str__(self):
+        raise RuntimeError
+
+def unprintable():
+    raise Unprintable
+
+def flood():
+    for _ in range(300):
+        print("x" * 10_000)
+        print("y" * 10_000, file=sys.stderr)
+
+def exit_in_thread():
+    thread = threading.Thread(target=sys.exit, args=[3])
+    thread.start()
+    thread.join()
+
+async def wait_a_moment():
+    await asyncio.sleep(0.001)
+    note("awaited")
+
+def terminate_itself():
+    os.kill(os.getpid(), signal.SIGTERM)
+    os.kill(os.getpid(), signal.SIGINT)
+
+def fork():
+    if os.fork() == 0:
+        time.sleep(3600)
+        os._exit(0)
+
+def spawn():
+    subprocess.Popen(["sleep", "3600"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+
+def fork_and_return():
+    os.fork()
+
+def as_told(function):
+    (here / "session").write_text(str(os.getpid()))
+    return globals()[function]()
+"""
+APP = """
+import os
+from pathlib import Path
+
+from litejobs import JobManager, SqliteAdapter, WorkerGroup
+
+here = Path(__file__).parent
+jobs = JobManager(
+    adapters={
+        "sqlite": SqliteAdapter(here / "db.sqlite"),
+        "other": SqliteAdapter(here / "b.sqlite"),
+    },
+    queues=["default", "email"],
+    workers=[
+        WorkerGroup(queue="default", max_attempts=2, delete_successful_jobs=False),
+        WorkerGroup(queue="email"),
+        WorkerGroup(adapter="other", delete_failed_jobs=True, max_attempts=1),
+    ],
+)
+later = jobs.create_scheduler()
+later_elsewhere = jobs.create_scheduler("other")
+
+@jobs.job(queue="email")
+def note(word):
+    with (here / "done.txt").open("a") as file:
+        print(word, os.getpid(), file=file)
+
+@jobs.job
+def ok(): ...
+
+@jobs.job
+def raises():
+    raise ValueError("no luck")
+
+@jobs.job(max_attempts=1)
+def die():
+    os._exit(3)
+
+@jobs.job
+def die_and_wait():
+    os._exit(3)
+"""
+
+
+class Jobs:
+    """The jobs in db.sqlite of a project, stored and read by this process."""
+
+    def __init__(self, project, name="db.sqlite"):
+        self.project = project
+        self.file = project.directory / name
+
+    def store(self, name, *args, wait=0, path="script.py", module="__main__", queue="default"):
+        adapter = SqliteAdapter(self.file)
+        handler = write(name, path, module, json.dumps(args), "{}")
+        run_at = SystemClock().now() + 1000 * wait
+        [id_] = adapter.schedule([NewJob(handler, queue, 50, run_at)])
+        adapter.close()
+        return id_
+
+    def rows(self, columns="id, state"):
+        with closing(sqlite3.connect(self.file)) as connection:
+            return connection.execute(f"SELECT {columns} FROM background_jobs").fetchall()
+
+    def workoff(self, *words, **options):
+        return self.project.litejobs("workoff", "db.sqlite", *words, **options)
+
+
+@pytest.fixture
+def jobs(project):
+    project.write("script.py", SCRIPT)
+    return Jobs(project)
+
+
+def living(session):
+    """The processes of *session* that have not ended."""
+    found = []
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        with suppress(OSError):
+            state, _, _, its_session, *_ = stat.read_text().rpartition(")")[2].split()
+            if int(its_session) == session and state not in "ZX":
+                found.append(stat.parent.name)
+    return found
+
+
+# What is due
+
+
+def test_all_that_is_due_is_done(project, jobs):
+    for word in ("one", "two", "three"):
+        jobs.store("note", word)
+
+    result = jobs.workoff()
+
+    assert project.read("done.txt").split() == ["one", "two", "three"]
+    assert jobs.rows() == []
+    assert result.out.startswith("3 runs in ")
+    assert ": 3 succeeded, 0 to be retried, 0 failed for good, 0 could not" in result.out
+
+
+def test_count_performers_work_at_once(project, jobs):
+    for _ in range(3):
+        jobs.store("meet", 3)
+
+    jobs.workoff("--count", 3)
+
+    assert jobs.rows() == []
+    assert len(list(project.directory.glob("here-*"))) == 3
+
+
+def test_only_the_queues_asked_for_are_worked(project, jobs):
+    jobs.store("note", "a", queue="a")
+    jobs.store("note", "b", queue="b")
+    left = jobs.store("note", "c", queue="c")
+
+    jobs.workoff("-q", "a", "-q", "b")
+
+    assert project.read("done.txt").split() == ["a", "b"]
+    assert jobs.rows() == [(left, 1)]
+
+
+def test_a_scheduled_job_is_left(project, jobs):
+    id_ = jobs.store("note", "early", wait=3600)
+
+    jobs.workoff()
+
+    assert jobs.rows() == [(id_, 0)]
+    assert project.read("done.txt") == ""
+
+
+def test_jobs_that_jobs_schedule_are_done_too(project, jobs):
+    jobs.store("breed", 3, module="script")
+
+    jobs.workoff()
+
+    assert project.read("done.txt").split() == ["3", "2", "1", "0"]
+    assert jobs.rows() == []
+
+
+def test_a_job_to_be_retried_is_not_waited_for(jobs):
+    id_ = jobs.store("raises")
+
+    result = jobs.workoff()
+
+    assert ": 0 succeeded, 1 to be retried" in result.out
+    assert jobs.rows("id, state, attempts") == [(id_, 0, 1)]
+
+
+def test_a_failure_for_good_is_exit_code_1(jobs):
+    id_ = jobs.store("hopeless")
+
+    result = jobs.workoff(code=1)
+
+    assert "1 failed for good" in result.out
+    [(failed, state, error)] = jobs.rows("id, state, last_error")
+    assert (failed, state) == (id_, 5)
+    assert error.startswith("ValueError: never any luck\n\nTraceback")
+
+
+def test_a_job_that_does_not_load_is_exit_code_1(jobs):
+    jobs.store("gone")
+
+    result = jobs.workoff(code=1)
+
+    assert "1 could not be loaded" in result.out
+
+
+# Nasty endings
+
+
+@pytest.mark.parametrize(
+    ("function", "cause"),
+    [
+        ("segfault", "was killed by SIGSEGV while it ran this job"),
+        ("leave_at_once", "ended with exit code 3 while it ran this job"),
+        ("abort", "was killed by SIGABRT while it ran this job"),
+        ("killed", "was killed by SIGKILL while it ran this job"),
+        ("killed_in_real_time", "was killed by signal "),
+        ("close_everything", "ended with exit code 1 while it ran this job"),
+        ("hang_up", "closed its connection to the runner and was killed"),
+        ("die_with_children", "ended with exit code 3 while it ran this job"),
+        ("die_beside_a_fork", "ended with exit code 3 while it ran this job"),
+        ("system_exit", "SystemExit: 3"),
+        ("interrupted", "KeyboardInterrupt"),
+        ("unprintable", "Unprintable: <its __str__ raised RuntimeError>"),
+    ],
+)
+def test_a_job_that_ends_badly_is_recorded_and_the_others_are_done(project, jobs, function, cause):
+    id_ = jobs.store("as_told", function)
+    jobs.store("note", "done")
+
+    jobs.workoff()
+
+    [(failed, state, attempts, error)] = jobs.rows("id, state, attempts, last_error")
+    assert (failed, state, attempts) == (id_, 0, 1)
+    assert cause in error.partition("\n")[0]
+    assert project.read("done.txt") == "done\n"
+    assert living(int(project.read("session"))) == []
+
+
+@pytest.mark.parametrize(
+    "function",
+    ["flood", "exit_in_thread", "terminate_itself", "fork", "spawn", "fork_and_return"],
+)
+def test_a_job_that_is_only_strange_succeeds_and_leaves_no_process(project, jobs, function):
+    jobs.store("as_told", function)
+    jobs.store("note", "done")
+
+    jobs.workoff()
+
+    assert jobs.rows() == []
+    assert project.read("done.txt") == "done\n"
+    assert living(int(project.read("session"))) == []
+
+
+def test_an_async_job_is_awaited(project, jobs):
+    jobs.store("wait_a_moment")
+    jobs.store("wait_a_moment")
+
+    jobs.workoff()
+
+    assert project.read("done.txt").split() == ["awaited", "awaited"]
+
+
+def test_a_death_is_blamed_on_the_job_that_ran_and_not_on_its_neighbour(jobs):
+    jobs.store("meet", 2)
+    bad = jobs.store("leave_at_once")
+    jobs.store("meet", 2)
+
+    jobs.workoff("--count", 2)
+
+    assert jobs.rows() == [(bad, 0)]
+
+
+# Code that changed since the job was stored
+
+REPAIRED = """
+from pathlib import Path
+
+def note(word):
+    with (Path(__file__).parent / "done.txt").open("a") as file:
+        print(word, file=file)
+"""
+CHANGED = {  # file: what it holds now, why note("<file>") does not load
+    "renamed": ("def other(): ...", "renamed.py has no function or job named 'note'"),
+    "deleted": (None, "there is no file 'deleted.py'"),
+    "moved": ("from renamed import other as note", "moved.py has no function or job named 'note'"),
+    "number": ("note = 1", "number.py has no function or job named 'note'"),
+    "syntax": ("def note(:", "loading syntax.py raised SyntaxError: "),
+    "importing": ("import not_there", "loading importing.py raised ModuleNotFoundError: "),
+    "leaving": ("raise SystemExit(3)", "loading leaving.py raised SystemExit: 3"),
+    "fewer": ("def note(): ...", "the stored arguments do not fit note()"),
+    "named": ("def note(*, word): ...", "the stored arguments do not fit note(*, word)"),
+    "typed": ("def note(word: int): ...", "the stored argument 'word' of note does not fit"),
+    "unguarded": (
+        "from litejobs import later\ndef note(word): ...\nlater(note, ['again'])",
+        "loading unguarded.py raised SchedulingError: later(note) was called while a worker loaded",
+    ),
+}
+
+
+def test_jobs_that_no_longer_load_wait_unspent_until_their_code_is_repaired(project, jobs):
+    for name, (text, _) in CHANGED.items():
+        jobs.store("note", name, path=f"{name}.py")
+        if text is not None:
+            project.write(f"{name}.py", text)
+
+    jobs.workoff(code=1)
+
+    reasons = jobs.rows("last_error")
+    for (reason,), (_, start) in zip(reasons, CHANGED.values(), strict=True):
+        assert reason.startswith(start)
+    assert set(jobs.rows("state, attempts, locked_by")) == {(3, 0, None)}
+
+    for name in CHANGED:
+        project.write(f"{name}.py", REPAIRED)
+    jobs.workoff()
+
+    assert jobs.rows() == []
+    assert project.read("done.txt").split() == list(CHANGED)
+
+
+def test_a_row_with_a_handler_of_nonsense_waits_and_the_others_are_done(project, jobs):
+    jobs.store("note", "done")
+    with closing(sqlite3.connect(jobs.file)) as connection, connection:
+        connection.execute("INSERT INTO background_jobs (run_at, handler) VALUES (1, '[]')")
+
+    jobs.workoff(code=1)
+
+    assert jobs.rows("state, last_error") == [(3, "its handler is not a JSON object")]
+    assert project.read("done.txt") == "done\n"
+
+
+# With an app
+
+
+@pytest.fixture
+def app(project):
+    project.write("app.py", APP)
+    return Jobs(project)
+
+
+def run_python(project, code):
+    project.run("-c", f"import sys; sys.path.insert(0, '.'); from app import *\n{code}")
+
+
+def test_the_groups_of_an_app_work_on_their_queues_under_their_limits(project, app):
+    run_python(project, "later(note, ['hi']); kept = later(ok); later(raises)")
+
+    result = project.litejobs("workoff", "--app", "app:jobs")
+
+    states = app.rows("id, state, attempts")
+    assert project.read("done.txt").split()[0] == "hi"
+    assert states == [(2, 4, 1), (3, 0, 1)]
+    assert "litejobs-worker.default.0, litejobs-worker.email.0" in result.err
+
+
+def test_a_group_that_deletes_failures_does_so_in_its_own_storage(project, app):
+    run_python(project, "later_elsewhere(raises)")
+
+    result = project.litejobs("workoff", "--app", "app:jobs", code=1)
+
+    assert "1 failed for good" in result.out
+    assert Jobs(project, "b.sqlite").rows() == []
+
+
+def test_a_death_counts_against_the_jobs_own_limit(project, app):
+    run_python(project, "later(die); later(die_and_wait)")
+
+    result = project.litejobs("workoff", "--app", "app:jobs", code=1)
+
+    [(_, dead, error), (_, waiting, _)] = app.rows("id, state, last_error")
+    assert (dead, waiting) == (5, 0)
+    assert error.startswith("PerformerDied: litejobs-worker.default.0 (pid ")
+    assert "die failed for good after 1 attempts: PerformerDied" in result.err
+    assert "die_and_wait went wrong in attempt 1 of 2" in result.err
+
+
+def test_one_worker_of_one_group_works_alone(project, app):
+    run_python(project, "later(note, ['hi']); later(ok)")
+
+    result = project.litejobs(
+        "worker", "--app", "app:jobs", "--index", 1, "--id", 7, "--workoff"
+    )  # fmt: skip
+
+    assert app.rows("id, state") == [(2, 1)]
+    assert "as litejobs-worker.email.7\n" in result.err
+
+
+def test_a_worker_says_by_its_exit_code_that_a_job_failed_for_good(project, app):
+    run_python(project, "later(die)")
+
+    project.litejobs("worker", "--app", "app:jobs", "--index=0", "--id=0", "--workoff", code=1)
+
+    assert app.rows() == [(1, 5)]
+
+
+@pytest.mark.parametrize("words", [["--app", "app:jobs"], ["db.sqlite"]])
+def test_a_group_that_does_not_exist_is_bad_configuration(project, app, words):
+    result = project.litejobs("worker", *words, "--index", 3, "--id", 0, "--workoff", code=78)
+
+    assert "there is no worker group 3; there are " in result.sentence
+
+
+@pytest.mark.parametrize(
+    ("lines", "says"),
+    [
+        pytest.param('workers=[WorkerGroup(queue="emial")]', "'emial' is not one of the declared",
+                     id="undeclared queue"),
+        pytest.param('workers=[{"count": 0}]', "count must be at least 1, got 0", id="count"),
+        pytest.param('workers=[{"cuont": 1}]', "did you mean 'count'?", id="key"),
+        pytest.param('workers=[WorkerGroup(adapter="plain")]', "which is no SqliteAdapter",
+                     id="adapter"),
+    ],
+)  # fmt: skip
+def test_an_app_with_bad_worker_groups_is_bad_configuration(project, lines, says):
+    project.write(
+        "app.py",
+        f"""
+        from litejobs import BaseAdapter, JobManager, SqliteAdapter, WorkerGroup
+
+        class Plain(BaseAdapter):
+            schedule = find = success = error = failure = clear = None
+
+        adapters = {{"sqlite": SqliteAdapter("db.sqlite"), "plain": Plain()}}
+        jobs = JobManager(adapters, ["email"], {lines})
+        """,
+    )
+
+    result = project.litejobs("workoff", "--app", "app", code=78)
+
+    assert says in result.err
+    assert len(result.err.splitlines()) == 1
+
+
+def test_a_job_of_an_app_waits_where_no_app_is_named_and_says_which(project, app):
+    run_python(project, "later(ok)")
+
+    project.litejobs("workoff", "db.sqlite", code=1)
+
+    [(state, attempts, error)] = app.rows("state, attempts, last_error")
+    assert (state, attempts) == (3, 0)
+    assert "the worker needs --app app:jobs" in error
+    project.litejobs("workoff", "--app", "app:jobs")
+    assert app.rows("state") == [(4,)]
+
+
+def test_a_job_that_the_app_no_longer_declares_waits(project, app):
+    run_python(project, "later(ok)")
+    project.write("app.py", APP.replace("def ok()", "def okay()"))
+
+    project.litejobs("workoff", "--app", "app:jobs", code=1)
+
+    assert app.rows("state, last_error") == [(3, "the app declares no job named 'ok'")]
+
+
+def test_an_app_that_sets_up_logging_itself_keeps_its_ways(project, app):
+    format_ = "import logging\nlogging.basicConfig(format='mine: %(message)s')\n"
+    project.write("app.py", format_ + APP)
+    run_python(project, "later(raises)")
+
+    result = project.litejobs("workoff", "--app", "app:jobs")
+
+    assert "\nmine: job 1 raises went wrong" in result.err
+
+
+# The progress bar
+
+
+def read_all(terminal):
+    """What is written to the other end of a terminal until nobody has it open."""
+    parts = []
+    with suppress(OSError):  # Linux: EIO at the end
+        while part := os.read(terminal, 65536):
+            parts.append(part)
+    return b"".join(parts).decode()
+
+
+def test_a_terminal_gets_a_progress_bar_that_grows_with_the_work(project, jobs):
+    jobs.store("breed", 3, module="script")
+    jobs.store("note", "done")
+    ours, theirs = pty.openpty()
+    process = subprocess.Popen(
+        [sys.executable, "-m", "litejobs", "workoff", "db.sqlite"], cwd=project.directory,
+        env=project.environment(TERM="xterm"), stdout=subprocess.PIPE, stderr=theirs, text=True,
+    )  # fmt: skip
+    os.close(theirs)
+    try:
+        shown = read_all(ours)
+        out, _ = process.communicate(timeout=DEADLINE)
+    finally:
+        process.kill()
+        process.wait()
+        os.close(ours)
+
+    assert "5 runs" in out
+    assert "jobs  [" in shown
+    assert "0/2" in shown
+    assert "5/5" in shown
+
+
+def test_without_a_terminal_there_is_no_bar(jobs):
+    jobs.store("note", "done")
+
+    result = jobs.workoff()
+
+    assert "[" not in result.err
+    assert "\r" not in result.err
