@@ -88,6 +88,7 @@ class Parameters:
         parameter = self.signature.parameters.get(key)
         if parameter is None or parameter.kind in (
             parameter.VAR_KEYWORD,
+            parameter.VAR_POSITIONAL,
             parameter.POSITIONAL_ONLY,
         ):
             parameter = self._extra

@@ -71,18 +71,23 @@ class Only:
 class Named:
     """A member of an Enum whose values JSON does not tell apart: stored by its name."""
 
-    def __init__(self, enumeration: type[Enum]) -> None:
+    def __init__(self, enumeration: type[Enum], *, optional: bool) -> None:
         self._enumeration = enumeration
+        self._optional = optional
 
     def dump(self, value: Any) -> Any:
+        if value is None and self._optional:
+            return None
         if type(value) is not self._enumeration:
             raise Refused(f"it is annotated {_name(self._enumeration)}, not {_name(type(value))}")
         return value.name
 
     def load(self, wire: Any) -> Any:
+        if wire is None and self._optional:
+            return None
         try:
             return self._enumeration[wire]
-        except KeyError:
+        except (KeyError, TypeError):
             raise Refused(f"{_name(self._enumeration)} has no member {_short(wire)}") from None
 
 
@@ -140,8 +145,10 @@ class Typed:
         """Raises NotImplementedError where the annotation holds a type unknown to msgspec."""
         try:
             return self._msgspec.convert(wire, self._annotation, str_keys=True, dec_hook=_restore)
-        except self._msgspec.ValidationError as error:
-            raise Refused(str(error)) from None
+        except (NotImplementedError, RecursionError):
+            raise
+        except Exception as error:  # noqa: BLE001  # the types have code of their own
+            raise Refused(str(error) or type(error).__name__) from None
 
 
 @cache
@@ -156,12 +163,9 @@ def codec_for(annotation: Any) -> Codec:
     members = _members(annotation)
     if members <= _SCALARS:
         return Only(frozenset(members))
-    if (
-        isinstance(annotation, type)
-        and issubclass(annotation, Enum)
-        and not _is_uniform(annotation)
-    ):
-        return Named(annotation)
+    others = members - {types.NoneType}
+    if len(others) == 1 and _is_mixed_enum(enumeration := others.pop()):
+        return Named(enumeration, optional=types.NoneType in members)
     return Typed(annotation)
 
 
@@ -172,10 +176,11 @@ def _members(annotation: Any) -> set[Any]:
     return {types.NoneType if member is None else member for member in members}
 
 
-def _is_uniform(enumeration: type[Enum]) -> bool:
-    """Whether msgspec takes the Enum: all values str, or all int."""
-    kinds = {type(member.value) for member in enumeration}
-    return kinds in ({str}, {int})
+def _is_mixed_enum(annotation: Any) -> bool:
+    """Whether it is an Enum that msgspec does not take: its values are not all str, or all int."""
+    if not isinstance(annotation, type) or not issubclass(annotation, Enum):
+        return False
+    return {type(member.value) for member in annotation} not in ({str}, {int})
 
 
 def to_json(wire: Any) -> str:
@@ -186,16 +191,10 @@ def to_json(wire: Any) -> str:
     except UnicodeEncodeError:
         raise Refused("it holds a lone surrogate, which is no valid text") from None
     except ValueError as error:
-        raise Refused(_why_not_json(error)) from None
+        if "digits" in str(error):
+            raise Refused("it holds a number of more digits than Python writes") from None
+        raise Refused("it holds NaN or an infinity, which JSON does not have") from None
     return text
-
-
-def _why_not_json(error: ValueError) -> str:
-    if "float" in str(error):
-        return "it holds NaN or an infinity, which JSON does not have"
-    if "digits" in str(error):
-        return "it holds a number of more digits than Python writes"
-    return "it contains itself"
 
 
 def _check_plain(value: Any, place: str = "") -> None:
@@ -240,10 +239,11 @@ def _same(value: Any, back: Any) -> bool:
     if isinstance(value, datetime | time):
         # Instant and offset; a zone's name is lost.
         return bool(value.isoformat() == back.isoformat())
-    has_own_equality = getattr(kind, "__eq__", None) is not object.__eq__
-    if not has_own_equality and hasattr(value, "__dict__"):
-        return _same(vars(value), vars(back))
-    return bool(value == back)
+    if value == back:
+        return True
+    # Without an equality of its own, or with a moment of the hour that comes twice in a zone,
+    # which equals no moment of another zone.
+    return hasattr(value, "__dict__") and _same(vars(value), vars(back))
 
 
 def _as_text(value: Any) -> str:

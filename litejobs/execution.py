@@ -34,7 +34,7 @@ class Execution:
         """Load the job, run it, and say what is to be recorded."""
         try:
             call = self._loader.load(job.handler)
-        except UnloadableError as error:
+        except Exception as error:  # noqa: BLE001  # loading calls the user's classes too
             return self._unloadable(job, error)
         limits = self._limits.overridden(call.own_limits)
         started = time.monotonic()
@@ -95,10 +95,13 @@ class Execution:
         log_error(self._logger, job, call.name, limits.max_attempts, result)
         return result
 
-    def _unloadable(self, job: StoredJob, error: UnloadableError) -> Outcome:
-        reason = str(error)
-        if error.__cause__ is not None:
-            reason = f"{reason}\n\n{describe(error.__cause__)}"
+    def _unloadable(self, job: StoredJob, error: Exception) -> Outcome:
+        if not isinstance(error, UnloadableError):
+            reason = f"loading it raised {describe(error)}"
+        elif error.__cause__ is not None:
+            reason = f"{error}\n\n{describe(error.__cause__)}"
+        else:
+            reason = str(error)
         self._logger.error("job %d cannot be loaded and waits: %s", job.id, printable_lines(reason))
         return outcome.unloadable(cut(reason, 8192))
 
@@ -111,8 +114,6 @@ def log_error(
         what = f"failed for good after {job.attempts} attempts"
     else:
         when = datetime.fromtimestamp(result.run_at / 1000, UTC).astimezone()
-        what = (
-            f"went wrong in attempt {job.attempts} of {max_attempts}, next at {when:%F %T}"
-        )
+        what = f"went wrong in attempt {job.attempts} of {max_attempts}, next at {when:%F %T}"
     text = printable_lines(result.error or "").rstrip()
     logger.error("job %d %s %s: %s", job.id, printable(name), what, text)

@@ -181,13 +181,14 @@ def _resolve(path: str, root: Path) -> Path:
         raise UnloadableError(f"its path {path!r} is not that of a Python file of the project")
     try:
         file = (root / pure).resolve()
-    except (OSError, RuntimeError) as error:  # too long, or links in a circle
+        is_file = file.is_file()
+    except (OSError, RuntimeError, ValueError) as error:  # too long, links in a circle, surrogates
         raise UnloadableError(f"its path {path!r} cannot be followed: {error}") from None
     if not file.is_relative_to(root.resolve()):
         raise UnloadableError(f"its path {path!r} leads out of the project at {root}")
     if is_installed(file):
         raise UnloadableError(f"its path {path!r} belongs to an installed package")
-    if not file.is_file():
+    if not is_file:
         raise UnloadableError(f"there is no file {path!r} in the project at {root}")
     return file
 

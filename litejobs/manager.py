@@ -118,8 +118,9 @@ class BaseManager(ABC):
 
         if self._background is None or not self._background.is_alive():
             groups = [(group, self.adapter(group.adapter)) for group in self.workers]
-            self._background = BackgroundWorker(groups, self.execution, self.clock)
-            self._background.start()
+            worker = BackgroundWorker(groups, self.execution, self.clock)
+            worker.start()
+            self._background = worker
         return self._background
 
     def execution(self, group: WorkerGroup) -> "Execution":

@@ -14,6 +14,7 @@ from litejobs.errors import ConfigurationError, SchedulingError
 from litejobs.job import NewJob
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_BEGINNING_OF_TIME = -62_135_596_800_000  # the first millisecond of the year 1
 _END_OF_TIME = 253_402_300_799_999  # the last millisecond of the year 9999
 
 
@@ -128,7 +129,7 @@ class Scheduler:
             return []
         ids = target.adapter.schedule(new_jobs)
         self._logger.debug("scheduled %s: %d in queue %s", target.name, len(ids), queue)
-        when = datetime.fromtimestamp(run_at / 1000, UTC)
+        when = _EPOCH + timedelta(milliseconds=run_at)
         return [
             ScheduledJob(id_, target.name, tuple(args), dict(kwargs or {}), queue, priority, when)
             for id_, (args, kwargs) in zip(ids, calls, strict=True)
@@ -182,7 +183,10 @@ def _moment(wait_until: object) -> int:
             f"wait_until {wait_until} has no time zone; for UTC: "
             "wait_until.replace(tzinfo=datetime.UTC)"
         )
-    return -((_EPOCH - wait_until) // timedelta(milliseconds=1))
+    moment = -((_EPOCH - wait_until) // timedelta(milliseconds=1))
+    if not _BEGINNING_OF_TIME <= moment <= _END_OF_TIME:
+        raise SchedulingError(f"wait_until {wait_until} lies outside of the years 1 to 9999 in UTC")
+    return moment
 
 
 def _milliseconds(wait: object, now: int) -> int:

@@ -12,6 +12,7 @@ class Stop:
 
     def __init__(self) -> None:
         self._requests = 0
+        self._is_open = True
         self._reader, self._writer = os.pipe()
         os.set_blocking(self._reader, False)
         os.set_blocking(self._writer, False)
@@ -19,8 +20,9 @@ class Stop:
     def request(self) -> None:
         """Ask once more. Safe in a signal handler: takes no lock."""
         self._requests += 1
-        with suppress(OSError):  # full or closed: whoever waits is awake already
-            os.write(self._writer, b"!")
+        if self._is_open:  # a closed descriptor's number may be another file's by now
+            with suppress(BlockingIOError):  # full: whoever waits is awake already
+                os.write(self._writer, b"!")
 
     @property
     def requested(self) -> bool:
@@ -41,5 +43,7 @@ class Stop:
             os.read(self._reader, 4096)
 
     def close(self) -> None:
+        """Requests are still counted, but wake nobody any more."""
+        self._is_open = False
         os.close(self._reader)
         os.close(self._writer)

@@ -90,14 +90,22 @@ class Worker:
         if self._outcomes and self.stop.at_once:
             log.error("the outcomes of %d jobs could not be recorded", len(self._outcomes))
             self.finished = True
-        elif not self._outcomes and not self.executor.busy:
+        elif not (self._outcomes or self._strays_of or self.executor.busy):
             if self.stop.requested:
                 self.finished = True
             elif self.workoff and finds:  # without a wish the executor is not ready yet
-                self.finished = not self.adapter.is_due(self.executor.queues)
-                # A lost race: look again at once. Due for a place that is not ready: wait for it.
-                return self.adapter.is_due({queue for find in finds for queue in find.queues})
+                return self._work_is_left(finds)
         return False
+
+    def _work_is_left(self, finds: list[Find]) -> bool:
+        """Finish if nothing is due; else whether to look again at once, for a race was lost."""
+        try:
+            self.finished = not self.adapter.is_due(self.executor.queues)
+            # What is due for a place that is not ready yet has to wait for it.
+            return self.adapter.is_due({queue for find in finds for queue in find.queues})
+        except (DiskError, DatabaseBusyError) as error:
+            self._trouble.note(error)
+            return False
 
     def patience(self) -> float:
         """Seconds to wait for a bell, an executor's file or a stop before looking again."""

@@ -264,7 +264,7 @@ def test_a_wrong_database_is_refused_at_the_start(make_manager, tmp_path):
     with pytest.raises(DatabaseFileError):
         manager.start_background_worker()
 
-    assert not manager._background.is_alive()
+    assert manager._background is None
 
 
 def test_unloadable_jobs_are_tried_again_at_the_start(manager, database):

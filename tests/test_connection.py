@@ -367,8 +367,7 @@ def test_the_connection_of_a_thread_that_ended_is_really_closed(adapter):
 
     _, theirs = in_a_thread(lambda: adapter.connection)
 
-    with pytest.raises(Exception, match=r"closed"):
-        theirs.execute("SELECT 1")
+    assert theirs._raw is None
     assert adapter.connection.execute("SELECT 1") == [(1,)]
 
 
@@ -416,31 +415,57 @@ def test_a_thread_opens_the_file_without_preparing_it_again(adapter, monkeypatch
 # Forks
 
 IN_A_TRANSACTION = """
-import os, sys
-from litejobs.adapters.sqlite import connection
+import os, sys, threading
 from litejobs.adapters.sqlite.adapter import SqliteAdapter
-from litejobs.errors import DatabaseBusyError
 from litejobs.job import NewJob
 
-connection.LOCK_PATIENCE = 0
+adapter = SqliteAdapter(sys.argv[1], driver=sys.argv[2])
+job = NewJob("{}", "default", 50, 0)
+inside, forking, committed = threading.Event(), threading.Event(), threading.Event()
+os.register_at_fork(before=forking.set)
+
+def store():
+    with adapter.connection.transaction():
+        adapter.schedule([job])
+        inside.set()
+        forking.wait(60)
+    committed.set()
+    adapter.close()
+
+adapter.open()
+thread = threading.Thread(target=store)
+thread.start()
+inside.wait(60)
+if (child := os.fork()) == 0:
+    adapter.schedule([job])
+    os._exit(0)
+assert os.waitpid(child, 0)[1] == 0
+thread.join()
+print("committed" if committed.is_set() else "lost")
+adapter.schedule([job])
+print(*adapter.connection.execute("SELECT count(*) FROM background_jobs")[0])
+"""
+
+PARENT_ENDS_FIRST = """
+import os, sys
+from litejobs.adapters.sqlite.adapter import SqliteAdapter
+from litejobs.job import NewJob
+
 adapter = SqliteAdapter(sys.argv[1], driver=sys.argv[2])
 job = NewJob("{}", "default", 50, 0)
 adapter.schedule([job])
-inherited = adapter.connection
-with inherited.transaction():
-    inherited.execute("UPDATE background_jobs SET priority = 1")
-    if (child := os.fork()) == 0:
-        print("own" if adapter.connection is not inherited else "shared")
-        print(*adapter.connection.execute("SELECT priority FROM background_jobs")[0])
-        adapter.close()
-        sys.stdout.flush()
-        os._exit(0)
-    assert os.waitpid(child, 0)[1] == 0
-    try:
-        SqliteAdapter(sys.argv[1], driver=sys.argv[2]).schedule([job])
-    except DatabaseBusyError:
-        print("locked")
-print(*inherited.execute("SELECT priority FROM background_jobs")[0])
+stored, closed = os.pipe(), os.pipe()
+if (child := os.fork()) == 0:
+    adapter.schedule([job])
+    os.write(stored[1], b"!")
+    os.read(closed[0], 1)
+    for _ in range(5):
+        adapter.schedule([job])
+    os._exit(0)
+os.read(stored[0], 1)
+adapter.close()
+os.write(closed[1], b"!")
+assert os.waitpid(child, 0)[1] == 0
 """
 
 AT_REST = """
@@ -461,10 +486,18 @@ print(*adapter.connection.execute("PRAGMA integrity_check")[0])
 """
 
 
-def test_a_forked_child_has_its_own_connection_and_the_parent_keeps_its_lock(database, driver):
+def test_a_fork_waits_for_the_transaction_of_another_thread(database, driver):
     printed = run_script(IN_A_TRANSACTION, database, driver)
 
-    assert printed == ["own", "50", "locked", "1"]
+    assert printed == ["committed", "3"]
+
+
+def test_what_a_forked_child_stores_outlives_the_end_of_its_parent(database, driver):
+    run_script(PARENT_ENDS_FIRST, database, driver)
+
+    adapter = SqliteAdapter(database, driver=driver)
+    assert len(adapter.find(worker="w", queues=["*"], max_runtime=60, limit=9)) == 7
+    adapter.close()
 
 
 @pytest.mark.parametrize("end", ["os._exit(0)", "sys.exit()"], ids=["at once", "in order"])
@@ -544,9 +577,7 @@ def test_any_other_error_keeps_the_words_of_sqlite(connection, sql, words_of_sql
 
 
 def test_an_error_without_a_code_of_sqlite_is_a_storage_error(connection, driver):
-    connection.close()
-
-    with pytest.raises(StorageError, match="closed") as caught:
-        connection.execute("SELECT 1")
+    with pytest.raises(StorageError, match="binding") as caught:
+        connection.execute("SELECT ?")
 
     assert type(caught.value) is StorageError

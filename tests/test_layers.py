@@ -45,7 +45,7 @@ CLOCKS = {
 PROCESS_MODULES = {"signal", "subprocess", "multiprocessing", "pty"}
 PROCESS_CALLS = {
     "fork", "forkpty", "kill", "killpg", "waitpid", "waitid", "wait", "wait3", "wait4", "_exit",
-    "posix_spawn", "system", "popen", "execv", "execve", "execvp", "register_at_fork", "setsid",
+    "posix_spawn", "system", "popen", "execv", "execve", "execvp", "setsid",
 }  # fmt: skip
 
 

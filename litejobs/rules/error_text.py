@@ -7,6 +7,7 @@ from litejobs.defaults import MAX_ERROR
 from litejobs.rules.text import cut
 
 _MAX_MESSAGE = MAX_ERROR // 4
+_ENORMOUS = 64 * 1024  # characters; traceback handles messages line by line, 100 MB take it 16 s
 
 
 def describe(error: BaseException, *, below: TracebackType | None = None) -> str:
@@ -24,10 +25,10 @@ def headline(error: BaseException) -> str:
     kind = type(error)
     name = kind.__qualname__ if kind.__module__ == "builtins" else _full_name(kind)
     try:
-        message = str(error)[: 4 * _MAX_MESSAGE]
+        message = str(error)
     except BaseException as second:  # noqa: BLE001  # the job's own class may raise anything here
         message = f"<its __str__ raised {type(second).__qualname__}>"
-    return f"{name}: {cut(message, _MAX_MESSAGE)}" if message else cut(name, _MAX_MESSAGE)
+    return cut(f"{name}: {message}" if message else name, _MAX_MESSAGE)
 
 
 def _full_name(kind: type[BaseException]) -> str:
@@ -38,7 +39,29 @@ def _trace(error: BaseException, below: TracebackType | None) -> str:
     own = error.__traceback__
     frames = own.tb_next if own is not None and own is below else own
     try:
+        if any(map(_is_enormous, _related(error))):
+            return "".join(["Traceback (most recent call last):\n", *traceback.format_tb(frames)])
         summary = traceback.TracebackException(type(error), error, frames, compact=True)
         return "".join(cut(line, _MAX_MESSAGE) for line in summary.format())
-    except Exception as second:  # noqa: BLE001  # formatting reads attributes of the job's objects
+    except BaseException as second:  # noqa: BLE001  # it reads attributes of the job's objects
         return f"<its traceback could not be formatted: {type(second).__qualname__}>"
+
+
+def _related(error: BaseException) -> list[BaseException]:
+    """The error, its causes and contexts, and the members of groups, each once."""
+    found: list[BaseException] = []
+    waiting = [error]
+    while waiting:
+        one = waiting.pop()
+        if not any(one is other for other in found):
+            found.append(one)
+            waiting += [other for other in (one.__cause__, one.__context__) if other is not None]
+            waiting += one.exceptions if isinstance(one, BaseExceptionGroup) else ()
+    return found
+
+
+def _is_enormous(error: BaseException) -> bool:
+    try:
+        return len(str(error)) > _ENORMOUS
+    except BaseException:  # noqa: BLE001  # traceback copes with that one
+        return False

@@ -19,7 +19,7 @@ def cut(text: str, limit: int) -> str:
     mark = b"\n[... cut: %d characters in all ...]\n" % size
     room = max(0, limit - len(mark))
     head, tail = data[: room // 2], data[len(data) - (room - room // 2) :]
-    return (head + mark + tail).decode("utf-8", "ignore")
+    return (head + mark + tail)[:limit].decode("utf-8", "ignore")
 
 
 def printable(text: str) -> str:

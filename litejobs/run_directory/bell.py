@@ -6,6 +6,7 @@ It is only a hint: a worker that hears nothing looks by itself every sleep_delay
 -wal file instead would fire before the commit can be seen.
 """
 
+import logging
 import os
 import socket
 import sys
@@ -15,6 +16,7 @@ from pathlib import Path
 from litejobs.run_directory.paths import make
 
 _SUFFIX = ".bell"
+log = logging.getLogger("litejobs")
 _LONGEST_ADDRESS = 100  # bytes; the systems allow 104 to 108, with the directory in them
 
 
@@ -26,8 +28,11 @@ class Bell:
         self._path = Path(directory) / f"{os.urandom(16).hex()}{_SUFFIX}"
         self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
         self._socket.setblocking(False)  # noqa: FBT003
-        with _address(directory) as place:
-            self._socket.bind(f"{place}/{self._path.name}")
+        try:
+            with _address(directory) as place:
+                self._socket.bind(f"{place}/{self._path.name}")
+        except OSError as error:
+            log.warning("nobody can wake the worker (%s): it looks every sleep_delay", error)
 
     def fileno(self) -> int:
         return self._socket.fileno()
@@ -61,7 +66,8 @@ def ring(directory: str) -> None:
             try:
                 sender.sendto(b"!", f"{place}/{name}")
             except ConnectionRefusedError:
-                Path(directory, name).unlink(missing_ok=True)  # its worker died
+                with suppress(OSError):
+                    Path(directory, name).unlink()  # its worker died
             except OSError:
                 pass  # full: it is ringing already; gone: nobody to wake
 

@@ -49,6 +49,8 @@ class SqliteAdapter(BaseAdapter):
     ) -> None:
         if not os.fspath(path) or str(path) == ":memory:":
             raise ConfigurationError(f"jobs need a file on disk, got {os.fspath(path)!r}")
+        if "\0" in str(path) or not _is_utf8(str(path)):
+            raise ConfigurationError(f"SQLite cannot open a file named {str(path)!r}")
         if durability not in self.durabilities:
             raise ConfigurationError(f"durability must be 'full' or 'normal', got {durability!r}")
         if driver not in self.drivers:
@@ -67,7 +69,7 @@ class SqliteAdapter(BaseAdapter):
         self.clock = clock or SystemClock()
         self.sql = Queries(table)
         self._connections = Connections()
-        self._prepared_by: int | None = None
+        self._prepared = False
 
     def describe(self) -> str:
         return self.path
@@ -92,18 +94,21 @@ class SqliteAdapter(BaseAdapter):
         return self._connections.get(self._open)
 
     def _open(self, *, create: bool = True, adopt: bool = True) -> Connection:
-        first = self._prepared_by != os.getpid()
-        if first:
+        if not self._prepared:
             file.check(self.path)
             if create:
                 file.create(self.path, self.mode)
             elif not file.size(self.path):
                 raise DatabaseFileError(f"there is no database {self.path}")
         connection = Connection(self.path, self.driver, self.durability)
-        if first:
-            migrations.prepare(connection, self.table, adopt=adopt, create=create)
-        connection.set_up()
-        self._prepared_by = os.getpid()
+        try:
+            if not self._prepared:
+                migrations.prepare(connection, self.table, adopt=adopt, create=create)
+            connection.set_up()
+        except BaseException:
+            connection.close()
+            raise
+        self._prepared = True
         return connection
 
     # Storing
@@ -244,3 +249,11 @@ class SqliteAdapter(BaseAdapter):
 
     def set_meta(self, key: str, value: str) -> None:
         self.connection.execute(self.sql.set_meta, {"key": key, "value": value})
+
+
+def _is_utf8(text: str) -> bool:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True

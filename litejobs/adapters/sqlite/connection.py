@@ -12,6 +12,7 @@ import sqlite3
 import sys
 import threading
 import time
+import weakref
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from typing import Any, Literal
@@ -56,11 +57,13 @@ class Connection:
         self._durability = durability
         self._synchronous = ""
         self._inside = False
-        self._error, self._code_of, connect = _driver(driver)
-        try:
-            self._raw = connect(path)
-        except self._error as error:
-            raise self._translated(error) from error
+        self._is_set_up = False
+        self._error, self._code_of, self._connect = _driver(driver)
+        self._raw: Any = None
+        self.in_use = threading.RLock()  # held by whoever is in a statement or transaction
+        with _registry_lock:
+            _registry.add(self)
+        self._opened()
 
     def execute(self, sql: str, values: Mapping[str, Any] | Sequence[Any] = ()) -> list[Row]:
         """Run one statement, in the open transaction or as one of its own; return all its rows."""
@@ -78,6 +81,7 @@ class Connection:
             # There fsync alone does not reach the disk: https://sqlite.org/pragma.html#pragma_fullfsync
             self.execute("PRAGMA fullfsync = ON")
         self.synchronise(durable=True)
+        self._is_set_up = True
 
     def synchronise(self, *, durable: bool) -> None:
         """
@@ -94,10 +98,7 @@ class Connection:
     def transaction(self, *, durable: bool = True) -> Iterator[None]:
         """All that is executed inside, or nothing of it."""
         self.synchronise(durable=durable)
-        # A deferred transaction that reads before it writes cannot wait for the lock: SQLite
-        # answers BUSY_SNAPSHOT at once, https://sqlite.org/rescode.html#busy_snapshot
-        self.execute("BEGIN IMMEDIATE")
-        self._inside = True
+        _patiently(self._begin, self.path)
         try:
             yield
             self._execute("COMMIT")
@@ -107,16 +108,48 @@ class Connection:
             raise
         finally:
             self._inside = False
+            self.in_use.release()
 
     def close(self) -> None:
-        self._raw.close()
+        """Close the file; a statement that comes later opens it again."""
+        with self.in_use:
+            raw, self._raw = self._raw, None
+            self._synchronous = ""
+            if raw is not None:
+                raw.close()
+
+    def _opened(self) -> Any:
+        """The library's connection, opened if it is not: at first, and again after a fork."""
+        if self._raw is None:
+            try:
+                self._raw = self._connect(self.path)
+            except self._error as error:
+                raise self._translated(error) from error
+            if self._is_set_up:
+                self.set_up()
+        return self._raw
+
+    def _begin(self) -> list[Row]:
+        """Take the write lock, and keep forks off until the transaction ends."""
+        self.in_use.acquire()
+        try:
+            # A deferred transaction that reads before it writes cannot wait for the lock: SQLite
+            # answers BUSY_SNAPSHOT at once, https://sqlite.org/rescode.html#busy_snapshot
+            rows = self._execute("BEGIN IMMEDIATE")
+        except BaseException:
+            self.in_use.release()
+            raise
+        self._inside = True
+        return rows
 
     def _execute(self, sql: str, values: Mapping[str, Any] | Sequence[Any] = ()) -> list[Row]:
-        try:
-            # fetchall: a half-read RETURNING keeps the write lock.
-            return self._raw.execute(sql, values).fetchall()  # type: ignore[no-any-return]
-        except self._error as error:
-            raise self._translated(error) from error
+        with self.in_use:
+            raw = self._opened()
+            try:
+                # fetchall: a half-read RETURNING keeps the write lock.
+                return raw.execute(sql, values).fetchall()  # type: ignore[no-any-return]
+            except self._error as error:
+                raise self._translated(error) from error
 
     def _translated(self, error: Exception) -> StorageError:
         code = self._code_of(error)
@@ -201,12 +234,7 @@ def _connect_apsw(path: str) -> Any:
 
 
 class Connections:
-    """
-    The connections to one database: one for each thread of this process, opened when first asked.
-
-    A connection never crosses a fork: the child opens its own and leaves the inherited one
-    unclosed, for closing it there would drop locks and checkpoint under the parent.
-    """
+    """The connections to one database: one for each thread, opened when it first asks."""
 
     def __init__(self) -> None:
         self._local = threading.local()
@@ -214,7 +242,7 @@ class Connections:
     def get(self, open_one: Callable[[], Connection]) -> Connection:
         """This thread's connection; *open_one* makes it where there is none yet."""
         holder: _Holder | None = getattr(self._local, "holder", None)
-        if holder is None or holder.pid != os.getpid():
+        if holder is None:
             holder = self._local.holder = _Holder(open_one())
         return holder.connection
 
@@ -225,16 +253,38 @@ class Connections:
 
 
 class _Holder:
-    """Lives as long as its thread and closes the connection then, but never in a forked child."""
-
-    kept: set[Connection] = set()  # noqa: RUF012  # shared on purpose: keeps inherited ones alive
+    """Lives as long as its thread and closes the connection then."""
 
     def __init__(self, connection: Connection) -> None:
         self.connection = connection
-        self.pid = os.getpid()
-        self.kept.add(connection)
 
     def __del__(self) -> None:
-        if os.getpid() == self.pid:
-            self.kept.discard(self.connection)
-            self.connection.close()
+        self.connection.close()
+
+
+# A connection must not be open across a fork. SQLite counts its locks for each process: a child
+# that inherits an open connection, used or not, takes those counts for locks of its own, and what
+# it then stores in a new connection can vanish when the parent closes the file. Closed in the child
+# it would be too late: the parent may have been in the middle of a transaction. So before each fork
+# every connection is closed, when its thread has ended its statement or transaction, and opened
+# again by whoever needs it next. https://sqlite.org/howtocorrupt.html section 2.6
+_registry: "weakref.WeakSet[Connection]" = weakref.WeakSet()
+_registry_lock = threading.RLock()
+_held_for_fork: list[Connection] = []
+
+
+def _before_fork() -> None:
+    _registry_lock.acquire()
+    for connection in list(_registry):
+        connection.in_use.acquire()
+        _held_for_fork.append(connection)
+        connection.close()
+
+
+def _after_fork() -> None:
+    while _held_for_fork:
+        _held_for_fork.pop().in_use.release()
+    _registry_lock.release()
+
+
+os.register_at_fork(before=_before_fork, after_in_parent=_after_fork, after_in_child=_after_fork)

@@ -1,6 +1,7 @@
 """The database as a file: may it be one, where does it lie, making it private from the start."""
 
 import os
+import re
 import stat
 import sys
 import threading
@@ -14,6 +15,9 @@ NETWORK_FILE_SYSTEMS = frozenset(
     {"9p", "afs", "beegfs", "ceph", "cifs", "davfs", "fuse.ceph", "fuse.davfs2", "fuse.glusterfs",
      "fuse.sshfs", "gfs2", "glusterfs", "lustre", "ncpfs", "nfs", "nfs4", "ocfs2", "smb3", "smbfs"}
 )  # fmt: skip
+
+_MOUNT_POINT = 4  # the field of mountinfo, counted from 0
+_OCTAL = re.compile(r"\\([0-7]{3})")  # how it writes spaces and the like
 
 # Closing any descriptor of the file drops the POSIX locks of every connection in this process
 # (https://sqlite.org/howtocorrupt.html section 2.2.1), so nobody may open one while we create.
@@ -89,15 +93,18 @@ def file_system(path: str, mountinfo: str) -> str | None:
     if sys.platform != "linux":
         return None
     try:
-        lines = Path(mountinfo).read_text("utf-8", "surrogateescape").splitlines()
+        lines = Path(mountinfo).read_text("utf-8", "surrogateescape").split("\n")
     except OSError:
         return None
     best, kind = "", None
     for line in lines:
         # https://docs.kernel.org/filesystems/proc.html, section 3.5
         before, _, after = line.partition(" - ")
-        point = before.split()[4].encode().decode("unicode_escape")
+        fields = before.split(" ")
+        if len(fields) <= _MOUNT_POINT or not after:
+            continue
+        point = _OCTAL.sub(lambda found: chr(int(found[1], 8)), fields[_MOUNT_POINT])
         inside = path == point or path.startswith(point.rstrip("/") + "/")
         if inside and len(point) >= len(best):
-            best, kind = point, after.split()[0]
+            best, kind = point, after.split(" ")[0]
     return kind
