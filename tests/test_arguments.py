@@ -529,3 +529,54 @@ def test_the_parameters_of_a_function_are_compiled_once():
 
     assert parameters_of(job) is parameters_of(job)
     assert parameters_of(job).name == "job"
+
+
+@dataclass
+class Even:
+    number: int
+
+    def __post_init__(self):
+        if self.number % 2:
+            raise RuntimeError("odd")
+
+
+@dataclass
+class Meeting:
+    at: datetime
+
+
+@pytest.mark.parametrize(
+    ("annotation", "wire", "reason"),
+    [
+        pytest.param(Even, {"number": 1}, "odd", id="its constructor raises"),
+        pytest.param(ZoneInfo, "Nope/Nowhere", "Nope/Nowhere", id="a zone that is none"),
+        pytest.param(Fraction, "1/0", "Fraction", id="a fraction of nothing"),
+        pytest.param(Mixed, ["A"], "has no member", id="a list for an enum"),
+    ],
+)
+def test_whatever_a_type_raises_when_restored_makes_the_row_unloadable(annotation, wire, reason):
+    with pytest.raises(UnloadableError, match=reason):
+        taking(annotation).load([wire], {})
+
+
+def test_an_enum_of_mixed_values_may_be_none():
+    member = next(iter(Mixed))
+
+    assert through(Mixed | None, member) is member
+    assert through(Mixed | None, None) is None
+    with pytest.raises(SchedulingError, match="annotated Mixed"):
+        dump(Mixed | None, 5)
+
+
+def test_a_moment_that_comes_twice_is_taken_inside_a_dataclass():
+    twice = Meeting(datetime(2026, 10, 25, 2, 30, fold=1, tzinfo=ZoneInfo("Europe/Rome")))
+
+    out = through(Meeting, twice)
+
+    assert out.at.isoformat() == twice.at.isoformat()
+
+
+def test_a_keyword_named_like_the_rest_has_the_annotation_of_the_extras():
+    def job(*rest: int, **extra: str): ...
+
+    assert Parameters(job).dump([1], {"rest": "a"}) == ("[1]", '{"rest":"a"}')

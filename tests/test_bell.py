@@ -303,3 +303,24 @@ def no_file(*_):
 
 def test_no_two_leases_have_one_name():
     assert len({identity.new_lease() for _ in range(100)}) == 100
+
+
+def test_a_directory_in_place_of_a_bell_keeps_no_other_silent(make_bell, directory):
+    bell = make_bell()
+    for name in ("0.bell", "f" * 40 + ".bell"):
+        Path(directory, name).mkdir()
+
+    ring(directory)
+
+    assert is_ringing(bell)
+
+
+def test_a_worker_that_cannot_have_a_bell_goes_without(make_bell, tmp_path, monkeypatch, caplog):
+    place = tmp_path / ("x" * 120)
+    place.mkdir()
+    monkeypatch.setattr("litejobs.run_directory.bell.sys.platform", "darwin")
+
+    bell = make_bell(str(place / "jobs.sqlite.run"))
+
+    assert not is_ringing(bell)
+    assert "it looks every sleep_delay" in caplog.text

@@ -320,3 +320,16 @@ def test_no_reason_why_a_job_does_not_load_steers_a_terminal(execution, caplog, 
     execution.run(stored(note))
 
     assert has_no_control(caplog)
+
+
+def test_whatever_loading_raises_makes_the_job_unloadable(clock):
+    class Broken:
+        def load(self, _):
+            raise KeyError("from the class of an argument")
+
+    execution = Execution(Broken(), Limits(), clock, logging.getLogger("litejobs"))
+
+    result = execution.run(StoredJob(1, "default", 50, 0, 1, "me", "{}"))
+
+    assert result.kind == "unloadable"
+    assert result.error.startswith("loading it raised KeyError")

@@ -715,3 +715,9 @@ def test_hostile_rows_import_nothing_but_the_projects_own_file(project):
     assert modules == ["jobs"]
     assert run == [str(project.directory / "jobs.py")]
     assert not (project.directory / "hacked").exists()
+
+
+@pytest.mark.parametrize("path", ["\ud800.py", f"{'x' * 300}.py"], ids=["surrogate", "too long"])
+def test_a_path_that_no_file_can_have_is_unloadable(root, path):
+    with pytest.raises(UnloadableError, match="cannot be followed"):
+        load(row(path=path), root)

@@ -302,3 +302,26 @@ def test_each_call_is_a_debug_line(later, caplog):
         later(job, queue="email")
 
     assert "scheduled job: 1 in queue email" in caplog.text
+
+
+@pytest.mark.parametrize(
+    "moment",
+    [
+        pytest.param(datetime.max.replace(tzinfo=UTC), id="the last microsecond"),
+        pytest.param(
+            END.replace(tzinfo=timezone(timedelta(hours=-12))), id="the year 10000 in UTC"
+        ),
+        pytest.param(
+            datetime(1, 1, 1, tzinfo=timezone(timedelta(hours=12))), id="before the year 1"
+        ),
+    ],
+)
+def test_a_moment_outside_of_the_calendar_is_refused_and_not_stored(later, adapter, moment):
+    with pytest.raises(SchedulingError, match="outside of the years 1 to 9999"):
+        later(job, wait_until=moment)
+
+    assert rows(adapter, "id") == []
+
+
+def test_the_moment_told_is_the_one_stored_to_the_millisecond(later):
+    assert later(job, wait_until=END).run_at == END

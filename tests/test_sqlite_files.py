@@ -16,7 +16,7 @@ from litejobs.adapters.sqlite import file, migrations
 from litejobs.adapters.sqlite.adapter import SqliteAdapter
 from litejobs.adapters.sqlite.connection import Connection
 from litejobs.adapters.sqlite.migrations import APPLICATION_ID
-from litejobs.errors import DatabaseFileError, DiskError
+from litejobs.errors import ConfigurationError, DatabaseFileError, DiskError
 from litejobs.job import NewJob
 
 JOB = NewJob("{}", "default", 50, 0)
@@ -519,3 +519,47 @@ def test_elsewhere_than_on_linux_no_mounts_are_read(mounts, monkeypatch):
     monkeypatch.setattr(sys, "platform", "darwin")
 
     assert file.file_system("/jobs", info) is None
+
+
+@pytest.mark.parametrize(
+    ("line", "kind"),
+    [
+        pytest.param(
+            "36 27 0:33 / /mnt/d\u00e4t\u00e4 rw - nfs4 host:/x rw", "nfs4", id="not ASCII"
+        ),
+        pytest.param("36 27 0:33 / /mnt/d\u00e4t\u00e4 rw", None, id="cut off"),
+        pytest.param("", None, id="empty"),
+        pytest.param("36 27 0:33 / /mnt/\u2028 rw - tmpfs t rw", None, id="a separator in a name"),
+    ],
+)
+def test_an_odd_mount_is_read_right_and_hides_no_other(tmp_path, line, kind):
+    mountinfo = tmp_path / "mountinfo"
+    mountinfo.write_text(f"{line}\n", "utf-8")
+
+    assert file.file_system("/mnt/d\u00e4t\u00e4/jobs.sqlite", str(mountinfo)) == kind
+
+
+def test_a_mount_of_a_name_that_is_no_utf8_is_read(tmp_path):
+    mountinfo = tmp_path / "mountinfo"
+    mountinfo.write_bytes(b"1 2 0:3 / /mnt/\xff rw - ext4 a rw\n2 3 0:4 / / rw - xfs b rw\n")
+
+    assert file.file_system("/mnt/jobs.sqlite", str(mountinfo)) == "xfs"
+
+
+@pytest.mark.parametrize("name", ["a\0b", "\ud800"], ids=["NUL", "surrogate"])
+def test_a_name_that_sqlite_cannot_open_is_refused(name):
+    with pytest.raises(ConfigurationError, match="SQLite cannot open a file named"):
+        SqliteAdapter(name)
+
+
+def test_a_refused_database_is_closed(database, driver):
+    adapter = SqliteAdapter(database, driver=driver)
+    adapter.schedule([NewJob("{}", "default", 50, 0)])
+    adapter.set_meta("schema_version", "99")
+    adapter.close()
+
+    with pytest.raises(DatabaseFileError) as caught:
+        SqliteAdapter(database, driver=driver).open()
+
+    assert "newer litejobs" in str(caught.value)
+    assert [path.name for path in database.parent.iterdir()] == [database.name]

@@ -453,3 +453,36 @@ def test_a_wait_calls_what_became_ready(make_worker):
         wait(selector, math.inf)
 
         assert selector.select(0) == []
+
+
+def test_strays_are_given_back_before_a_drain_ends(worker, adapter, clock, monotonic):
+    id_ = schedule(adapter, clock, note, "a")
+    worker.adapter = failing = Failing(adapter)
+    failing.broken = failing.after = True
+    worker.work_once()
+    assert states(adapter) == {id_: 2}
+    worker.stop.request()
+    worker.work_once()
+    assert not worker.finished
+
+    failing.broken = False
+    monotonic(worker.patience())
+    run_to_the_end(worker)
+
+    assert states(adapter) == {id_: 1}
+    assert calls == []
+
+
+def test_a_disk_error_at_the_last_look_of_workoff_is_tried_again(
+    make_worker, adapter, clock, monotonic, monkeypatch
+):
+    worker = make_worker(workoff=True)
+    worker.adapter = failing = Failing(adapter)
+    failing.is_due = lambda _: (_ for _ in ()).throw(DiskError("the disk is full"))
+
+    worker.work_once()
+
+    assert not worker.finished
+    del failing.is_due
+    monotonic(worker.patience())
+    run_to_the_end(worker)

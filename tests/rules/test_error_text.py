@@ -170,3 +170,34 @@ def test_an_exit_is_described_like_any_error():
 @given(st.text(st.characters()), st.integers(0, 2000))
 def test_any_message_is_storable(message, times):
     assert is_storable(describe(ValueError(message * times)))
+
+
+def test_an_enormous_message_of_many_lines_is_cut_without_reading_each():
+    text = describe(raised(ValueError("line\n" * 20_000_000)))
+
+    assert is_storable(text)
+    assert text.startswith("ValueError: line")
+    assert "raise error" in text
+
+
+def test_an_enormous_message_in_the_chain_is_cut_too():
+    error = ValueError("short")
+    error.__cause__ = ExceptionGroup("many", [KeyError("x" * 10_000_000)])
+    error.__cause__.exceptions[0].__context__ = error
+
+    text = describe(raised(error))
+
+    assert is_storable(text)
+    assert text.startswith("ValueError: short")
+
+
+def test_notes_that_leave_by_exit_are_described():
+    class LeavingError(ValueError):
+        @property
+        def __notes__(self):
+            raise SystemExit(3)
+
+    text = describe(raised(LeavingError("told")))
+
+    assert is_storable(text)
+    assert "told" in text

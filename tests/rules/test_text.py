@@ -89,3 +89,8 @@ def test_printable_escapes_what_could_forge_a_line(text, shown):
 
 def test_printable_lines_escape_what_steers_a_terminal():
     assert printable_lines("a\n\t\x1b[2J\r") == "a\n\t\\x1b[2J\\r"
+
+
+@pytest.mark.parametrize("limit", [0, 1, 10, 39])
+def test_cut_keeps_a_limit_below_its_own_mark(limit):
+    assert len(cut("x" * 1000, limit).encode()) <= limit
