@@ -11,23 +11,40 @@ if TYPE_CHECKING:
 
     from litejobs.adapters.base import BaseAdapter
     from litejobs.adapters.sqlite.adapter import SqliteAdapter
+    from litejobs.background import BackgroundWorker
     from litejobs.config import WorkerGroup
     from litejobs.context import CurrentJob, current_job
     from litejobs.default_manager import later
     from litejobs.default_manager import manager as jobs
-    from litejobs.errors import LitejobsError
+    from litejobs.errors import (
+        ConfigurationError,
+        DatabaseBusyError,
+        DatabaseFileError,
+        DiskError,
+        LitejobsError,
+        SchedulingError,
+        StorageError,
+    )
     from litejobs.job import Job
     from litejobs.manager import JobManager
-    from litejobs.scheduler import ScheduledJob
+    from litejobs.scheduler import ScheduledJob, Scheduler
 
 __all__ = [
+    "BackgroundWorker",
     "BaseAdapter",
+    "ConfigurationError",
     "CurrentJob",
+    "DatabaseBusyError",
+    "DatabaseFileError",
+    "DiskError",
     "Job",
     "JobManager",
     "LitejobsError",
     "ScheduledJob",
+    "Scheduler",
+    "SchedulingError",
     "SqliteAdapter",
+    "StorageError",
     "WorkerGroup",
     "configure",
     "current_job",
@@ -36,6 +53,14 @@ __all__ = [
 ]
 
 _HOMES = {
+    "BackgroundWorker": ("litejobs.background", "BackgroundWorker"),
+    "ConfigurationError": ("litejobs.errors", "ConfigurationError"),
+    "DatabaseBusyError": ("litejobs.errors", "DatabaseBusyError"),
+    "DatabaseFileError": ("litejobs.errors", "DatabaseFileError"),
+    "DiskError": ("litejobs.errors", "DiskError"),
+    "Scheduler": ("litejobs.scheduler", "Scheduler"),
+    "SchedulingError": ("litejobs.errors", "SchedulingError"),
+    "StorageError": ("litejobs.errors", "StorageError"),
     "BaseAdapter": ("litejobs.adapters.base", "BaseAdapter"),
     "CurrentJob": ("litejobs.context", "CurrentJob"),
     "Job": ("litejobs.job", "Job"),
@@ -62,7 +87,7 @@ def configure(*, database: "str | os.PathLike[str]") -> None:
     manager.configure(database=database)
 
 
-def __getattr__(name: str) -> Any:
+def _load(name: str) -> Any:
     try:
         module, attribute = _HOMES[name]
     except KeyError:
@@ -71,3 +96,7 @@ def __getattr__(name: str) -> Any:
 
     value = globals()[name] = getattr(import_module(module), attribute)
     return value
+
+
+if not TYPE_CHECKING:  # a type checker sees the names above, and no others
+    __getattr__ = _load

@@ -3,7 +3,7 @@
 import importlib
 import sys
 
-from litejobs.errors import AppNotFoundError
+from litejobs.errors import UnusableAppError
 from litejobs.manager import JobManager
 
 
@@ -11,19 +11,19 @@ def load_app(text: str) -> JobManager:
     """
     Import the module and return its JobManager; where no NAME is given, the only one it has.
 
-    Raises AppNotFoundError if there is no such module or manager. What the module itself raises
+    Raises UnusableAppError if there is no such module or manager. What the module itself raises
     when it is imported passes through.
     """
-    name, _, attribute = text.partition(":")
+    name, colon, attribute = text.partition(":")
     module = _import(name, text)
-    if not attribute:
+    if not colon:
         return _only_manager(name)
     try:
         manager = getattr(module, attribute)
     except AttributeError:
-        raise AppNotFoundError(f"--app {text}: {name} has no attribute {attribute!r}") from None
+        raise UnusableAppError(f"--app {text}: {name} has no attribute {attribute!r}") from None
     if not isinstance(manager, JobManager):
-        raise AppNotFoundError(
+        raise UnusableAppError(
             f"--app {text}: {attribute} is of type {type(manager).__name__}, not a JobManager"
         )
     return manager
@@ -31,12 +31,12 @@ def load_app(text: str) -> JobManager:
 
 def _import(name: str, text: str) -> object:
     if not all(part.isidentifier() for part in name.split(".")):
-        raise AppNotFoundError(f"--app {text}: {name!r} is no module name; expected MODULE[:NAME]")
+        raise UnusableAppError(f"--app {text}: {name!r} is no module name; expected MODULE[:NAME]")
     try:
         return importlib.import_module(name)
     except ModuleNotFoundError as error:
         if error.name is not None and f"{name}.".startswith(f"{error.name}."):
-            raise AppNotFoundError(
+            raise UnusableAppError(
                 f"--app {text}: there is no module {error.name!r} (looked in {sys.path[0]})"
             ) from None
         raise
@@ -50,5 +50,5 @@ def _only_manager(name: str) -> JobManager:
     }
     if len(set(map(id, found.values()))) != 1:
         which = f"several JobManagers: {', '.join(found)}" if found else "no JobManager"
-        raise AppNotFoundError(f"--app {name}: the module has {which}; name it: --app {name}:NAME")
+        raise UnusableAppError(f"--app {name}: the module has {which}; name it: --app {name}:NAME")
     return next(iter(found.values()))

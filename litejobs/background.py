@@ -11,7 +11,6 @@ from litejobs import defaults
 from litejobs.adapters.base import BaseAdapter
 from litejobs.clock import Clock
 from litejobs.config import WorkerGroup
-from litejobs.errors import LitejobsError
 from litejobs.execution import Execution
 from litejobs.inline import Inline
 from litejobs.job import Find
@@ -45,8 +44,13 @@ class BackgroundWorker:
 
     def start(self) -> None:
         """Open the databases here, so that a wrong one is refused here; then start the threads."""
-        for adapter in {thread.adapter for thread in self._threads}:
-            adapter.reload()
+        try:
+            for adapter in {thread.adapter for thread in self._threads}:
+                adapter.reload()
+        except BaseException:
+            for thread in self._threads:
+                thread.stop.close()
+            raise
         for thread in self._threads:
             thread.start()
         atexit.register(self.stop, defaults.EXIT_PATIENCE)
@@ -66,8 +70,7 @@ class BackgroundWorker:
         left = [thread for thread in self._threads if thread.is_alive()]
         if left:
             log.warning(
-                "%d background jobs were still running when the program ended; they stay locked",
-                len(left),
+                "%d background jobs did not end within %g s and stay locked", len(left), timeout
             )
         return not left
 
@@ -104,7 +107,7 @@ class WorkerThread(threading.Thread):
             while not self.stop.requested:
                 try:
                     self._work(selector)
-                except LitejobsError as error:
+                except Exception as error:  # noqa: BLE001  # jobs wait: the thread must go on
                     log.error("%s; the background worker tries again in %g s", error, pause)  # noqa: TRY400  # one sentence
                     wait(selector, pause)
                     pause = min(longest, 2 * pause)

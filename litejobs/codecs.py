@@ -5,6 +5,7 @@ import json
 import math
 import types
 import typing
+from collections.abc import Iterable
 from datetime import datetime, time
 from enum import Enum
 from functools import cache
@@ -230,20 +231,30 @@ def _refuse_foreign(value: Any, where: str) -> NoReturn:
 def _same(value: Any, back: Any) -> bool:
     """Whether what comes out is what went in, types included; an int may become a float."""
     kind = type(value)
-    if kind is not type(back):
-        return bool(kind is int and type(back) is float and value == back)
+    if value is back or kind is not type(back):
+        return value is back or bool(kind is int and type(back) is float and value == back)
     if isinstance(value, list | tuple):
         return len(value) == len(back) and all(map(_same, value, back))
-    if kind is dict:
-        return value.keys() == back.keys() and all(_same(value[key], back[key]) for key in value)
+    if isinstance(value, dict | set | frozenset):
+        items = value if isinstance(value, dict) else {}
+        return _typed(value) == _typed(back) and all(_same(items[key], back[key]) for key in items)
     if isinstance(value, datetime | time):
         # Instant and offset; a zone's name is lost.
         return bool(value.isoformat() == back.isoformat())
-    if value == back:
-        return True
-    # Without an equality of its own, or with a moment of the hour that comes twice in a zone,
-    # which equals no moment of another zone.
-    return hasattr(value, "__dict__") and _same(vars(value), vars(back))
+    fields = _fields(value)
+    return _same(fields, _fields(back)) if fields else bool(value == back)
+
+
+def _typed(values: Iterable[Any]) -> set[tuple[type, Any]]:
+    return {(type(value), value) for value in values}
+
+
+def _fields(value: Any) -> dict[str, Any]:
+    """What an object of a class of the app's holds, by name; empty for values of other kinds."""
+    kind = type(value)
+    names: Iterable[str] = getattr(kind, "__dataclass_fields__", ())
+    names = names or getattr(kind, "__struct_fields__", ())
+    return {name: getattr(value, name) for name in names} or dict(getattr(value, "__dict__", {}))
 
 
 def _as_text(value: Any) -> str:

@@ -12,6 +12,8 @@ from litejobs.errors import ConfigurationError
 from litejobs.job import Limits
 
 MAX_COUNT = 256
+MAX_ATTEMPTS = 1_000_000
+MAX_SECONDS = 366 * 24 * 3600 * 100  # a hundred years
 MIN_PRIORITY, MAX_PRIORITY = -(2**63), 2**63 - 1
 
 
@@ -37,10 +39,11 @@ class WorkerGroup:
     sleep_delay: float = defaults.SLEEP_DELAY
 
     def __post_init__(self) -> None:
-        names = (self.queue,) if isinstance(self.queue, str) else tuple(self.queue)
-        if not names:
-            raise ConfigurationError("queue of a worker group must name a queue, got an empty list")
-        for name in names:
+        if not isinstance(self.queue, str | list | tuple) or not self.queue:
+            raise ConfigurationError(
+                f"queue of a worker group must be a name or a list of names, got {self.queue!r}"
+            )
+        for name in self.queues:
             if name != defaults.WORK_QUEUE:
                 check_queue(name)
         check_whole("count", self.count, at_least=1, at_most=MAX_COUNT)
@@ -77,7 +80,7 @@ def check_limits(options: Mapping[str, Any]) -> None:
     """Refuse limits, the group's or a job's own, that are not of their kind."""
     check_keys(options, (field.name for field in fields(Limits)), of="a job")
     if "max_attempts" in options:
-        check_whole("max_attempts", options["max_attempts"], at_least=1)
+        check_whole("max_attempts", options["max_attempts"], at_least=1, at_most=MAX_ATTEMPTS)
     if "max_runtime" in options:
         check_seconds("max_runtime", options["max_runtime"], above_zero=True)
     for key in ("delete_successful_jobs", "delete_failed_jobs"):
@@ -124,8 +127,12 @@ def check_whole(key: str, value: object, *, at_least: int, at_most: int | None =
 
 def check_seconds(key: str, value: object, *, above_zero: bool = False) -> None:
     """Refuse what is not a duration in seconds."""
-    if not isinstance(value, int | float) or isinstance(value, bool) or not math.isfinite(value):
+    is_number = isinstance(value, int | float) and not isinstance(value, bool)
+    if not is_number or (isinstance(value, float) and not math.isfinite(value)):
         raise ConfigurationError(f"{key} must be a number of seconds, got {value!r}")
+    assert isinstance(value, int | float)
+    if value > MAX_SECONDS:
+        raise ConfigurationError(f"{key} must be at most {MAX_SECONDS} seconds")
     if value < 0 or (above_zero and value == 0):
         raise ConfigurationError(
             f"{key} must be {'more than' if above_zero else 'at least'} 0 seconds, got {value}"

@@ -4,8 +4,10 @@ import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from types import FunctionType
 from typing import TYPE_CHECKING, Any
 
+from litejobs import context
 from litejobs.adapters.sqlite.adapter import SqliteAdapter
 from litejobs.errors import ConfigurationError, SchedulingError
 from litejobs.handler import locate, relative_path
@@ -46,8 +48,11 @@ class DefaultManager(BaseManager):
         """
         Name the database file; before the first ``later`` and before workers start.
 
+        While a worker loads the project this does nothing: it knows which file it is about.
         Raises ConfigurationError if another one is in use already.
         """
+        if context.loading_now():
+            return
         place = DatabasePlace(Path(database).absolute(), "litejobs.configure names it")
         if self._adapter is not None and SqliteAdapter(place.path).path != self._adapter.path:
             raise ConfigurationError(
@@ -85,6 +90,8 @@ class DefaultManager(BaseManager):
         return super().start_background_worker()
 
     def _target(self, job: Callable[..., Any]) -> Target:
+        if not isinstance(job, Job | FunctionType):
+            locate(job)  # refuses it, in words
         target = self._targets.get(job)
         if target is None:
             target = self._targets[job] = self._new_target(job)
@@ -96,9 +103,9 @@ class DefaultManager(BaseManager):
             raise SchedulingError(f"{not_declared(job, self)}; use its own manager's later")
         function = job if declared is None else declared.perform
         file, module = locate(function, declared)
-        storage = self._storage(self._root or root_of_file(file))
-        assert self._root is not None  # the storage has one
-        path = relative_path(file, self._root, function.__name__)
+        root = self._root or root_of_file(file)
+        path = relative_path(file, root, function.__name__)
+        storage = self._storage(root)
         of = declared or Job(function, owner=self)
         return Target(function, of.name, path, module, of.queue, of.priority, storage)
 
@@ -108,6 +115,8 @@ class DefaultManager(BaseManager):
             place = self._named or database_of(root)
             make_default_directory(place, root)
             adapter = SqliteAdapter(place.path, clock=self.clock)
+            # Tables are added to another program's file only where Python code named it.
+            adapter.open(adopt=self._named is not None)
             claim(adapter, root)
             self.logger.info("jobs are stored in %s (%s)", adapter.path, place.why)
             self._root, self._adapter = root, adapter

@@ -28,4 +28,3 @@ FAREWELL = 2.0  # seconds that an idle performer has to end by itself
 READINESS = 60.0  # seconds that a performer may take to load its app
 RESTART_BACKOFF = (0.1, 30.0)  # seconds between two starts of a performer that dies: first, longest
 RECORDING_BACKOFF = (0.1, 2.0)  # seconds between two tries to record outcomes: first, longest
-CODE_CHECK = 5.0  # seconds between two looks whether the project's code changed

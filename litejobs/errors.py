@@ -14,8 +14,8 @@ class ConfigurationError(LitejobsError, ValueError):
     exit_code = 78
 
 
-class AppNotFoundError(ConfigurationError):
-    """There is no such app: its module, or the name in it, does not exist."""
+class UnusableAppError(ConfigurationError):
+    """There is no such app, or it is none that this command can serve; no use to try again."""
 
 
 class UsageError(LitejobsError, ValueError):

@@ -1,10 +1,12 @@
+import contextvars
 import inspect
 import logging
 import time
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
-from litejobs import context
+from litejobs import context, defaults
 from litejobs.clock import Clock
 from litejobs.context import CurrentJob
 from litejobs.errors import UnloadableError
@@ -34,24 +36,23 @@ class Execution:
         """Load the job, run it, and say what is to be recorded."""
         try:
             call = self._loader.load(job.handler)
-        except Exception as error:  # noqa: BLE001  # loading calls the user's classes too
+        except BaseException as error:  # noqa: BLE001  # loading runs the user's classes too
             return self._unloadable(job, error)
         limits = self._limits.overridden(call.own_limits)
         started = time.monotonic()
-        self._logger.debug(
-            "job %d %s started (attempt %d of %d)",
-            job.id,
-            call.name,
-            job.attempts,
-            limits.max_attempts,
-        )
+        what = (job.id, call.name, job.attempts, limits.max_attempts)
+        self._log("job %d %s started (attempt %d of %d)", *what)
         with context.running(self._current(job, limits)):
             raised = self._perform(call)
         elapsed = time.monotonic() - started
         if raised is None:
-            self._logger.debug("job %d %s succeeded in %.3f s", job.id, call.name, elapsed)
+            self._log("job %d %s succeeded in %.3f s", job.id, call.name, elapsed)
             return outcome.after_success(limits)
         return self._error(job, call, limits, raised)
+
+    def _log(self, text: str, *values: object) -> None:
+        with suppress(Exception):  # a filter of the app's that raises is no error of the job
+            self._logger.debug(text, *values)
 
     def close(self) -> None:
         """End the event loop, if an ``async def`` job ever needed one."""
@@ -82,7 +83,8 @@ class Execution:
         try:
             result = call.function(*call.args, **call.kwargs)
             if inspect.iscoroutine(result):
-                self._event_loop().run(result)
+                # The loop would else keep the context of its first job: current_job() would lie.
+                self._event_loop().run(result, context=contextvars.copy_context())
         except BaseException as error:  # noqa: BLE001  # SystemExit of a job is an error of the job
             return error
         return None
@@ -92,18 +94,21 @@ class Execution:
         result = outcome.after_error(
             text, attempts=job.attempts, limits=limits, now=self._clock.now()
         )
-        log_error(self._logger, job, call.name, limits.max_attempts, result)
+        with suppress(Exception):  # as _log
+            log_error(self._logger, job, call.name, limits.max_attempts, result)
         return result
 
-    def _unloadable(self, job: StoredJob, error: Exception) -> Outcome:
+    def _unloadable(self, job: StoredJob, error: BaseException) -> Outcome:
         if not isinstance(error, UnloadableError):
             reason = f"loading it raised {describe(error)}"
         elif error.__cause__ is not None:
             reason = f"{error}\n\n{describe(error.__cause__)}"
         else:
             reason = str(error)
-        self._logger.error("job %d cannot be loaded and waits: %s", job.id, printable_lines(reason))
-        return outcome.unloadable(cut(reason, 8192))
+        with suppress(Exception):  # as _log
+            first = printable(reason.partition("\n")[0])
+            self._logger.error("job %d cannot be loaded and waits: %s", job.id, first)
+        return outcome.unloadable(cut(reason, defaults.MAX_ERROR))
 
 
 def log_error(
@@ -111,7 +116,7 @@ def log_error(
 ) -> None:
     """Say that a run went wrong, and what comes of it."""
     if result.run_at is None:
-        what = f"failed for good after {job.attempts} attempts"
+        what = f"failed for good in attempt {job.attempts}"
     else:
         when = datetime.fromtimestamp(result.run_at / 1000, UTC).astimezone()
         what = f"went wrong in attempt {job.attempts} of {max_attempts}, next at {when:%F %T}"

@@ -24,6 +24,8 @@ from litejobs.job import Job
 from litejobs.project import is_installed
 
 _MAIN = "__main__"
+_SCRIPT = "__litejobs_script__"  # before the path: the name of a script that a worker has loaded
+_MISSING = object()
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,7 +112,7 @@ def locate(function: Callable[..., Any], job: Job[..., Any] | None = None) -> tu
             f"{name} cannot be a job: it was typed into the interpreter, a notebook or -c, where "
             "a worker could not find it; put it into a file"
         )
-    if getattr(module, name, None) not in (function, job):
+    if getattr(module, name, _MISSING) not in (function, job):
         raise SchedulingError(
             f"{name} cannot be a job: in {module.__name__} that name is something else"
         )
@@ -118,6 +120,8 @@ def locate(function: Callable[..., Any], job: Job[..., Any] | None = None) -> tu
 
 
 def _importable_name(module: ModuleType) -> str:
+    if module.__name__.startswith(_SCRIPT):
+        return _MAIN  # a job of a script that a worker has loaded schedules another
     if module.__name__ != _MAIN:
         return module.__name__
     spec = getattr(module, "__spec__", None)
@@ -162,7 +166,7 @@ def load(handler: Handler, root: Path, app: str = "") -> Callable[..., Any]:
         if handler.module == _MAIN:
             module = _script(file)
         else:
-            module = _module(handler.module, PurePosixPath(handler.path), file)
+            module = _module(handler.module, file.relative_to(root.resolve()), file)
     found = vars(module).get(handler.name)
     if isinstance(found, Job) and found.__module__ == module.__name__:
         return found
@@ -197,7 +201,7 @@ def _script(file: Path) -> ModuleType:
     main = sys.modules.get(_MAIN)
     if main is not None and _is_file(main, file) and getattr(main, "__spec__", None) is None:
         return main  # a thread worker inside the script itself
-    name = f"__litejobs_script__{file}"  # no dots before it: nobody's package
+    name = f"{_SCRIPT}{file}"  # no dots before it: nobody's package
     if name in sys.modules:
         return sys.modules[name]
     _make_importable(file.parent)
@@ -214,7 +218,7 @@ def _script(file: Path) -> ModuleType:
     return module
 
 
-def _module(name: str, path: PurePosixPath, file: Path) -> ModuleType:
+def _module(name: str, path: Path, file: Path) -> ModuleType:
     main = sys.modules.get(_MAIN)
     if main is not None and _is_file(main, file) and _importable_name(main) == name:
         return main  # a thread worker inside the program run by -m

@@ -3,13 +3,14 @@
 import inspect
 import logging
 import sys
+import threading
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar, overload
 
-from litejobs import defaults
+from litejobs import context, defaults
 from litejobs.adapters.base import BaseAdapter
 from litejobs.clock import Clock, SystemClock
 from litejobs.config import WorkerGroup, check_limits, check_priority, check_queue
@@ -37,13 +38,14 @@ class BaseManager(ABC):
         workers: Sequence[WorkerGroup | Mapping[str, Any]] | None,
         clock: Clock | None,
     ) -> None:
-        self.queues = None if queues is None else tuple(check_queue(name) for name in queues)
+        self.queues = None if queues is None else _checked_queues(queues)
         self.logger = logger or logging.getLogger("litejobs")
-        self.workers = tuple(WorkerGroup.of(group) for group in workers or [WorkerGroup()])
+        self.workers = (WorkerGroup(),) if workers is None else _checked_groups(workers)
         self.clock = clock or SystemClock()
         self.declared: dict[tuple[str, str], Job[..., Any]] = {}
         self._module = _calling_module()
         self._background: BackgroundWorker | None = None
+        self._starting = threading.Lock()
 
     @abstractmethod
     def adapter(self, key: str | None) -> BaseAdapter:
@@ -93,8 +95,10 @@ class BaseManager(ABC):
         *properties* become attributes of the job. *own_limits* are max_attempts, max_runtime
         (seconds), delete_successful_jobs and delete_failed_jobs; they win over the group's.
         """
-        if not inspect.isfunction(perform):
-            raise ConfigurationError(f"perform of a job must be a function, got {perform!r}")
+        if not inspect.isfunction(perform) or perform.__name__ == "<lambda>":
+            raise ConfigurationError(
+                f"perform of a job must be a function made by def, got {perform!r}"
+            )
         check_limits(own_limits)
         self._check_declared(queue)
         job: Job[P, R] = Job(
@@ -112,16 +116,20 @@ class BaseManager(ABC):
         """
         Run the worker groups on threads of this process, until it ends or they are stopped.
 
-        A second call returns the worker that is running already.
+        A second call returns the worker that is running already. While a worker loads the app,
+        nothing is started: the threads would run jobs in a process that has another task.
         """
         from litejobs.background import BackgroundWorker  # noqa: PLC0415  # for workers only
 
-        if self._background is None or not self._background.is_alive():
-            groups = [(group, self.adapter(group.adapter)) for group in self.workers]
-            worker = BackgroundWorker(groups, self.execution, self.clock)
-            worker.start()
-            self._background = worker
-        return self._background
+        with self._starting:
+            if self._background is None or not self._background.is_alive():
+                groups = [(group, self.adapter(group.adapter)) for group in self.workers]
+                worker = BackgroundWorker(groups, self.execution, self.clock)
+                if context.loading_now():
+                    return worker
+                worker.start()
+                self._background = worker
+            return self._background
 
     def execution(self, group: WorkerGroup) -> "Execution":
         """What runs the jobs of *group*; for one thread."""
@@ -216,6 +224,18 @@ class JobManager(BaseManager):
             storage.set_meta("app", self.where)
         self.logger.info("jobs are stored in %s", storage.describe())
         self._announced.add(storage)
+
+
+def _checked_queues(queues: object) -> tuple[str, ...]:
+    if not isinstance(queues, list | tuple) or not queues:
+        raise ConfigurationError(f"queues must be a list of names, got {queues!r}")
+    return tuple(check_queue(name) for name in queues)
+
+
+def _checked_groups(workers: object) -> tuple[WorkerGroup, ...]:
+    if not isinstance(workers, list | tuple) or not workers:
+        raise ConfigurationError(f"workers must be a list of worker groups, got {workers!r}")
+    return tuple(WorkerGroup.of(group) for group in workers)
 
 
 def not_declared(job: object, manager: BaseManager) -> str:

@@ -12,7 +12,7 @@ from litejobs.adapters.sqlite.adapter import SqliteAdapter
 from litejobs.app import load_app
 from litejobs.config import WorkerGroup
 from litejobs.context import loading
-from litejobs.errors import AppNotFoundError, ConfigurationError
+from litejobs.errors import UnusableAppError
 from litejobs.execution import Execution
 from litejobs.logs import configure
 from litejobs.manager import BaseManager, JobManager
@@ -31,7 +31,7 @@ def load(start: Start) -> tuple[Manifest, Execution]:
         manager = load_app(start.app)
     manifest = manifest_of(manager)
     if start.group >= len(manager.workers):
-        raise AppNotFoundError(
+        raise UnusableAppError(
             f"there is no worker group {start.group}: {start.app} has {len(manager.workers)}"
         )
     group = manager.workers[start.group]
@@ -54,7 +54,7 @@ def manifest_of(manager: JobManager) -> Manifest:
     """
     What a runner must know of an app.
 
-    Raises ConfigurationError if a group's adapter is none that a runner can open.
+    Raises UnusableAppError if a group's adapter is none that a runner can open.
     """
     storages = {}
     for key, adapter in manager.adapters.items():
@@ -63,7 +63,7 @@ def manifest_of(manager: JobManager) -> Manifest:
     first = next(iter(manager.adapters))
     for number, group in enumerate(manager.workers):
         if (group.adapter or first) not in storages:
-            raise ConfigurationError(
+            raise UnusableAppError(
                 f"worker group {number} is on adapter {group.adapter or first!r}, which is no "
                 "SqliteAdapter: run it with start_background_worker()"
             )

@@ -74,8 +74,9 @@ def _marked(directory: Path) -> Path | None:
 
 def is_installed(file: Path) -> bool:
     """Whether *file* belongs to the Python installation or to a package installed in it."""
-    parts = set(file.parts)
-    if parts & {"site-packages", "dist-packages"}:
+    if set(file.parts) & {"site-packages", "dist-packages"}:
+        return True
+    if any((parent / "pyvenv.cfg").exists() for parent in file.parents):
         return True
     return any(file.is_relative_to(place) for place in _library_directories())
 
@@ -101,9 +102,10 @@ def settings(root: Path) -> Mapping[str, Any]:
     import tomllib  # noqa: PLC0415  # 15 ms, only where there is something to read
 
     try:
-        table = tomllib.loads(file.read_text("utf-8")).get("tool", {}).get("litejobs", {})
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise ConfigurationError(f"{file} is not valid TOML: {error}") from None
+        tool = tomllib.loads(file.read_text("utf-8")).get("tool", {})
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError, OSError) as error:
+        raise ConfigurationError(f"{file} cannot be read as TOML: {error}") from None
+    table = tool.get("litejobs", {}) if isinstance(tool, dict) else tool
     if not isinstance(table, dict):
         raise ConfigurationError(f"tool.litejobs in {file} must be a table, got {table!r}")
     check_keys(table, ("app", "database"), of=f"[tool.litejobs] in {file}")
@@ -149,8 +151,8 @@ def check_root(storage: Facts, root: Path) -> None:
     if served not in (None, str(root)):
         raise ConfigurationError(
             f"{storage.describe()} holds the jobs of the project at {served}, this one is at "
-            f"{root}; if the project has moved here, say so once: litejobs work --root {root} "
-            f"{storage.describe()}"
+            f"{root}; use another database; or, if it is that project and has moved here, say so "
+            f"once: litejobs work --root {root} {storage.describe()}"
         )
 
 
@@ -168,7 +170,13 @@ def make_default_directory(place: DatabasePlace, root: Path) -> None:
     """Make the directory of a default database; say so where a project of like name has another."""
     if not place.is_default or place.path.parent.is_dir():
         return
-    place.path.parent.mkdir(parents=True, mode=0o700)
+    try:
+        place.path.parent.mkdir(parents=True, mode=0o700, exist_ok=True)
+    except OSError as error:
+        raise ConfigurationError(
+            f"{place.path.parent} cannot be made ({error.strerror}); name a database, for example "
+            f"by {DATABASE_VARIABLE}"
+        ) from error
     for other in sorted(place.path.parent.parent.glob(f"{_label(root)}-*/jobs.sqlite")):
         log.warning(
             "a new database for the project at %s; another project named %s has its jobs in %s",

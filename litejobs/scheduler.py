@@ -103,6 +103,8 @@ class Scheduler:
 
         The options are those of a single call and hold for all.
         """
+        if not isinstance(args_list, Iterable) or isinstance(args_list, str | bytes):
+            raise SchedulingError(f"many takes a list of argument lists, got {args_list!r}")
         calls = [(args, None) for args in args_list]
         return self._store(job, calls, wait, wait_until, queue, priority)
 
@@ -164,7 +166,7 @@ class Scheduler:
 
 def due(now: int, wait: object, wait_until: object) -> int:
     """
-    When a job is to run, in milliseconds since 1970, UTC: rounded up, so never early.
+    When a job is to run, in milliseconds since 1970, UTC: rounded up to the next one.
 
     Raises SchedulingError for a wait or date that is none, or one too many.
     """
@@ -194,14 +196,15 @@ def _milliseconds(wait: object, now: int) -> int:
         raise SchedulingError(f"wait is a number of seconds; for a date use wait_until={wait!r}")
     if isinstance(wait, timedelta):
         wait = wait.total_seconds()
-    if not isinstance(wait, int | float) or isinstance(wait, bool) or not math.isfinite(wait):
+    is_number = isinstance(wait, int | float) and not isinstance(wait, bool)
+    if not is_number or (isinstance(wait, float) and not math.isfinite(wait)):
         raise SchedulingError(f"wait must be seconds or a timedelta, got {wait!r}")
+    assert isinstance(wait, int | float)
     if wait < 0:
         raise SchedulingError(f"wait must not be negative, got {wait}")
-    milliseconds = math.ceil(wait * 1000)
-    if now + milliseconds > _END_OF_TIME:
-        raise SchedulingError(f"wait of {wait} seconds ends after the year 9999")
-    return milliseconds
+    if wait > (_END_OF_TIME - now) / 1000:
+        raise SchedulingError("wait ends after the year 9999")
+    return math.ceil(wait * 1000)
 
 
 def _checked_priority(priority: object) -> int:

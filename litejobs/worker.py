@@ -10,7 +10,7 @@ from typing import Protocol
 from litejobs import defaults
 from litejobs.adapters.base import BaseAdapter
 from litejobs.clock import Clock
-from litejobs.errors import DatabaseBusyError, DiskError
+from litejobs.errors import DatabaseBusyError, DiskError, StorageError
 from litejobs.job import Find, Outcome, Settlement, StoredJob
 from litejobs.stop import Stop
 
@@ -79,6 +79,7 @@ class Worker:
 
     def work_once(self) -> bool:
         """Record what is done, find what can begin, hand it out; False if nothing moved."""
+        self.finished = False
         self._outcomes += self.executor.abandon() if self.stop.at_once else self.executor.collect()
         has_settled = bool(self._outcomes)
         finds = [] if self.stop.requested else self.executor.wanted()
@@ -87,8 +88,8 @@ class Worker:
             self.executor.begin(find, jobs)
         if any(found) or (has_settled and not self._trouble):
             return True
-        if self._outcomes and self.stop.at_once:
-            log.error("the outcomes of %d jobs could not be recorded", len(self._outcomes))
+        if self._trouble and self.stop.at_once:
+            self._give_up()
             self.finished = True
         elif not (self._outcomes or self._strays_of or self.executor.busy):
             if self.stop.requested:
@@ -106,6 +107,16 @@ class Worker:
         except (DiskError, DatabaseBusyError) as error:
             self._trouble.note(error)
             return False
+
+    def abandon(self) -> None:
+        """The loop is left by an error: stop what runs, and record what can be recorded."""
+        self._outcomes += self.executor.abandon()
+        self._exchange([])
+        self._give_up()
+
+    def _give_up(self) -> None:
+        if self._outcomes:
+            log.error("the outcomes of %d jobs could not be recorded", len(self._outcomes))
 
     def patience(self) -> float:
         """Seconds to wait for a bell, an executor's file or a stop before looking again."""
@@ -128,7 +139,9 @@ class Worker:
                 self.adapter.release_strays(self._strays_of, known)
                 self._strays_of = set()
             found = self.adapter.exchange(self._outcomes, finds)
-        except (DiskError, DatabaseBusyError) as error:
+        except StorageError as error:
+            if not self._outcomes and not isinstance(error, DiskError | DatabaseBusyError):
+                raise
             # Whether it was stored is unknown: jobs may be locked for us that we never heard of.
             self._strays_of |= {find.worker for find in finds}
             self._trouble.note(error)
@@ -154,9 +167,18 @@ def work(workers: Sequence[Worker], selector: selectors.BaseSelector) -> None:
 
     Whatever may wake them is registered with *selector*, with a function to call as its data.
     """
-    while not all(worker.finished for worker in workers):
-        if not any([w.work_once() for w in workers if not w.finished]):  # noqa: C419  # all of them
-            wait(selector, min((w.patience() for w in workers if not w.finished), default=0))
+    try:
+        while True:
+            moved = [worker.work_once() for worker in workers]
+            # All in one round: a job of one may have stored jobs for another.
+            if all(worker.finished for worker in workers):
+                return
+            if not any(moved):
+                wait(selector, min(worker.patience() for worker in workers))
+    except BaseException:
+        for worker in workers:
+            worker.abandon()
+        raise
 
 
 def wait(selector: selectors.BaseSelector, patience: float) -> None:

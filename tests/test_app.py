@@ -5,7 +5,7 @@ import sys
 import pytest
 
 from litejobs.app import load_app
-from litejobs.errors import AppNotFoundError
+from litejobs.errors import UnusableAppError
 
 MODULES = {
     "shop.py": "manager = make()\nnot_one = 3\n",
@@ -75,7 +75,7 @@ def test_the_manager_that_is_named(text, attribute):
     ],
 )
 def test_what_names_no_manager_is_refused_in_words(text, says, modules):
-    with pytest.raises(AppNotFoundError) as refused:
+    with pytest.raises(UnusableAppError) as refused:
         load_app(text)
 
     assert str(refused.value) == f"--app {text}: {says.format(place=modules)}"
@@ -85,7 +85,7 @@ def test_a_module_that_an_app_is_missing_is_not_the_app():
     with pytest.raises(ModuleNotFoundError, match="that_is_missing") as raised:
         load_app("needy")
 
-    assert not isinstance(raised.value, AppNotFoundError)
+    assert not isinstance(raised.value, UnusableAppError)
 
 
 def test_what_an_app_raises_passes_through():

@@ -509,7 +509,7 @@ UNREADABLE = {
     "gone member": (Mixed, "TWO", "Mixed has no member 'TWO'"),
     "missing field": (Order, {"id": 1}, "missing required field `lines`"),
     "no address": (IPv4Address, "x", "Expected 4 octets"),
-    "path of a number": (Path, 5, "expected str, bytes or os.PathLike"),
+    "path of a number": (Path, 5, "os.PathLike"),
     "annotation became ambiguous": (datetime | str, "a", "cannot be restored from JSON"),
 }
 
@@ -580,3 +580,25 @@ def test_a_keyword_named_like_the_rest_has_the_annotation_of_the_extras():
     def job(*rest: int, **extra: str): ...
 
     assert Parameters(job).dump([1], {"rest": "a"}) == ("[1]", '{"rest":"a"}')
+
+
+class Colour(enum.StrEnum):
+    RED = "red"
+
+
+@dataclass
+class Painted:
+    colour: str
+
+
+@pytest.mark.parametrize(
+    ("annotation", "value"),
+    [
+        pytest.param(set[str], {Colour.RED}, id="in a set"),
+        pytest.param(dict[str, int], {Colour.RED: 1}, id="as a key"),
+        pytest.param(Painted, Painted(Colour.RED), id="in a field"),
+    ],
+)
+def test_a_type_that_would_be_lost_inside_is_refused(annotation, value):
+    with pytest.raises(SchedulingError, match="would come out as"):
+        dump(annotation, value)

@@ -1,6 +1,7 @@
 """Thread workers in this very process, on real files."""
 
 import logging
+import sys
 import threading
 from pathlib import Path
 
@@ -114,6 +115,29 @@ def test_starting_twice_starts_one(manager):
     assert threading.active_count() == threads
 
 
+def test_starting_from_eight_threads_at_once_starts_one(manager):
+    barrier = threading.Barrier(8)
+    workers = []
+
+    def start():
+        barrier.wait()
+        workers.append(manager.start_background_worker())
+
+    switch_interval = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    try:
+        threads = [threading.Thread(target=start) for _ in range(8)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+    finally:
+        sys.setswitchinterval(switch_interval)
+
+    assert len(workers) == 8
+    assert len(set(workers)) == 1
+
+
 def test_a_stopped_worker_can_be_followed_by_another(manager):
     first = manager.start_background_worker()
     assert first.is_alive()
@@ -195,7 +219,7 @@ def test_what_stop_leaves_behind_is_said(manager, caplog):
 
     worker.stop(timeout=0)
 
-    assert "1 background jobs were still running when the program ended" in caplog.text
+    assert "1 background jobs did not end within" in caplog.text
 
 
 def test_a_stopped_worker_leaves_no_bell_and_no_open_file(manager, database):
@@ -253,7 +277,7 @@ assert begun.wait(30)
 def test_a_program_ends_though_a_job_does_not(project):
     project.write("script.py", SCRIPT)
 
-    assert "1 background jobs were still running" in project.run("script.py").err
+    assert "1 background jobs did not end within" in project.run("script.py").err
 
 
 def test_a_wrong_database_is_refused_at_the_start(make_manager, tmp_path):
@@ -335,3 +359,23 @@ def test_a_worker_without_groups_has_ended(clock):
 
     assert not worker.is_alive()
     assert worker.stop()
+
+
+def test_a_logging_filter_that_raises_stops_neither_a_job_nor_its_thread(manager, database):
+    class Broken(logging.Filter):
+        def filter(self, record):
+            raise RuntimeError("the filter is broken")
+
+    broken = Broken()
+    later, job = manager.create_scheduler(), manager.job(note)
+    worker = manager.start_background_worker()
+    manager.logger.addFilter(broken)
+    try:
+        later(job, ["a"])
+        wait_until(lambda: len(gate.ended) == 1 and count(database) == 0, "the first job")
+        later(job, ["b"])
+        wait_until(lambda: len(gate.ended) == 2 and count(database) == 0, "the second job")
+    finally:
+        manager.logger.removeFilter(broken)
+
+    assert worker.is_alive()

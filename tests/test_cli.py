@@ -343,7 +343,7 @@ def test_clear_asks_and_deletes_nothing_where_nobody_answers(project, stored):
 def test_clear_with_a_running_job_deletes_nothing(project, stored):
     result = project.litejobs("clear", "db.sqlite", "--yes", code=1)
 
-    assert "nothing was deleted: 1 of the jobs" in result.sentence
+    assert "nothing was deleted, for jobs are running: 1" in result.sentence
     assert len(rows(stored)) == 7
 
 
@@ -369,8 +369,12 @@ def say(monkeypatch, capsys):
     ("words", "code", "says"),
     [
         pytest.param(["show", "db.sqlite", 99], 1, "there is no job 99", id="unknown id"),
-        pytest.param(["show", "db.sqlite", 10**20], 1, f"no job {10**20}", id="enormous id"),
-        pytest.param(["retry", "db.sqlite", 10**20], 1, f"no job {10**20}", id="retry enormous id"),
+        pytest.param(
+            ["show", "db.sqlite", 10**19 - 1], 1, f"no job {10**19 - 1}", id="enormous id"
+        ),
+        pytest.param(
+            ["retry", "db.sqlite", 10**19 - 1], 1, f"no job {10**19 - 1}", id="retry enormous id"
+        ),
         pytest.param(["list", "db.sqlite", "-q", "no"], 1, "queue 'no'", id="unknown queue"),
         pytest.param(["list", "db.sqlite", "-q", "no"], 1, "default, email", id="known queues"),
         pytest.param(
@@ -378,8 +382,8 @@ def say(monkeypatch, capsys):
         ),
         pytest.param(["show", "db.sqlite"], 2, "one ID, got 0", id="show without id"),
         pytest.param(["show", "db.sqlite", 1, 2], 2, "one ID, got 2", id="show two"),
-        pytest.param(["show", "db.sqlite", "one"], 2, "whole number, got 'one'", id="no number"),
-        pytest.param(["retry", "db.sqlite", 1, "1.5"], 2, "whole number, got '1.5'", id="half"),
+        pytest.param(["show", "db.sqlite", "one"], 2, "digits, got 'one'", id="no number"),
+        pytest.param(["retry", "db.sqlite", 1, "1.5"], 2, "digits, got '1.5'", id="half"),
         pytest.param(["retry", "db.sqlite"], 2, "the IDs of jobs, or --all", id="retry nothing"),
         pytest.param(["retry", "db.sqlite", 6, "--all"], 2, "or --all", id="retry both"),
         pytest.param(["retry", "db.sqlite", 6, "-q", "a"], 2, "--queue goes with --all", id="-q"),
@@ -780,3 +784,195 @@ def test_a_reader_that_has_seen_enough_ends_the_list_without_a_word(project, sto
 
     assert result.stderr == b""
     assert result.returncode == 1
+
+
+MODULE_LEVEL_WORKER = """
+from litejobs import JobManager, SqliteAdapter
+
+jobs = JobManager(adapters={"sqlite": SqliteAdapter("db.sqlite")})
+later = jobs.create_scheduler()
+
+@jobs.job
+def note():
+    open("ran.txt", "a").write("ran ")
+
+if __name__ == "__main__":
+    later(note)
+else:
+    jobs.start_background_worker()
+"""
+
+
+def test_an_app_that_starts_its_own_workers_starts_none_for_a_command(project):
+    project.write("shop.py", MODULE_LEVEL_WORKER)
+    project.run("shop.py")
+
+    looked = project.litejobs("status", "--app", "shop:jobs")
+    ran_by_status = project.read("ran.txt")
+    project.litejobs("workoff", "--app", "shop:jobs")
+
+    assert "ready" in looked.out
+    assert ran_by_status == ""
+    assert project.read("ran.txt") == "ran "
+
+
+def test_a_file_named_by_the_environment_beside_an_app_of_another_is_refused(project):
+    project.write("shop.py", MODULE_LEVEL_WORKER)
+
+    for command in ("work", "workoff"):
+        result = project.litejobs(
+            command, "--app", "shop:jobs", code=78, env={"LITEJOBS_DATABASE": "other.sqlite"}
+        )
+
+        assert "keeps its jobs in" in result.sentence
+
+
+def test_an_app_that_does_not_load_is_one_sentence(project):
+    project.write("shop.py", "raise RuntimeError('no \\x1b[31mluck')")
+
+    result = project.litejobs("workoff", "--app", "shop:jobs", code=78)
+
+    assert result.sentence.endswith(r"does not load: RuntimeError: no \x1b[31mluck")
+
+
+def test_an_id_of_too_many_digits_is_refused(project):
+    result = project.litejobs("show", "9" * 5000, code=2)
+
+    assert "a whole number of at most 19 digits" in result.sentence
+
+
+def test_a_queue_written_by_hand_cannot_forge_a_line_of_status(project):
+    project.write(
+        "job.py", "def f(): ...\nif __name__ == '__main__':\n    __import__('litejobs').later(f)"
+    )
+    project.run("job.py", env={"LITEJOBS_DATABASE": "db.sqlite"})
+    with closing(sqlite3.connect(project.directory / "db.sqlite")) as connection, connection:
+        connection.execute("UPDATE background_jobs SET queue = 'a' || char(10) || char(27) || 'b'")
+
+    assert r"a\n\x1bb" in project.litejobs("status", "db.sqlite").out
+
+
+ORPHAN = """
+UPDATE background_jobs
+SET state = 2, attempts = 1, locked_by = (SELECT :name || '/' || :host || '/boot/1/1/lease')
+"""
+
+
+@pytest.fixture
+def orphan(project):
+    """A job that is locked by a worker which was killed before the machine was started anew."""
+    project.write("job.py", "from litejobs import later\ndef f():\n    print('done')\n")
+    project.run("-c", "from job import *; later(f)", env={"LITEJOBS_DATABASE": "db.sqlite"})
+    with closing(sqlite3.connect(project.directory / "db.sqlite")) as connection, connection:
+        connection.execute(ORPHAN, {"name": "worker", "host": socket.gethostname()})
+
+
+def test_a_job_whose_worker_was_killed_is_told_and_tried_again(project, orphan):
+    assert "of the running, 1 lost their worker" in project.litejobs("status", "db.sqlite").out
+
+    project.litejobs("retry", "db.sqlite", "1")
+
+    assert "done" in project.litejobs("workoff", "db.sqlite").out
+
+
+def test_all_jobs_whose_worker_was_killed_are_tried_again_by_all(project, orphan):
+    assert "1 job is" in project.litejobs("retry", "db.sqlite", "--all").out
+
+    assert "done" in project.litejobs("workoff", "db.sqlite").out
+
+
+def test_a_job_whose_worker_was_killed_does_not_hold_clear_up(project, orphan):
+    assert "1 job deleted" in project.litejobs("clear", "db.sqlite", "--yes").out
+
+
+def test_settings_that_name_the_file_of_another_app_are_refused_before_anything_is_done(project):
+    project.write("shop.py", MODULE_LEVEL_WORKER)
+    project.run("shop.py")
+
+    result = project.litejobs(
+        "clear", "--yes", "--app", "other:jobs", code=78, env={"LITEJOBS_DATABASE": "db.sqlite"}
+    )
+
+    assert "holds the jobs of the app shop:jobs, not of other:jobs" in result.sentence
+    assert "1 job deleted" in project.litejobs("clear", "db.sqlite", "--yes").out
+
+
+def test_settings_that_name_the_file_of_another_project_are_refused(project, orphan, tmp_path):
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+
+    result = project.litejobs(
+        "clear",
+        "--yes",
+        code=78,
+        cwd=elsewhere,
+        env={"LITEJOBS_DATABASE": str(project.directory / "db.sqlite")},
+    )
+
+    assert "use another database" in result.sentence
+
+
+def test_a_project_without_jobs_is_told_so(project):
+    result = project.litejobs("status", code=65)
+
+    assert "no job has been stored yet for the project" in result.sentence
+    assert "--app" in result.sentence
+
+
+@pytest.mark.parametrize("words", [["--app", ""], ["--app", "shop:"]])
+def test_an_app_without_a_name_is_refused(project, words):
+    project.write("shop.py", "")
+
+    code = 2 if words[1] == "" else 78
+
+    assert project.litejobs("workoff", *words, code=code).sentence
+
+
+def test_a_full_device_is_one_sentence(project, orphan):
+    with open("/dev/full", "w") as full:  # noqa: PTH123
+        process = subprocess.run(
+            [sys.executable, "-m", "litejobs", "status", "db.sqlite"],
+            check=False,
+            cwd=project.directory,
+            env=project.environment(),
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+
+    assert process.returncode != 0
+    assert "Traceback" not in process.stderr
+
+
+@pytest.mark.parametrize("queue", ["", "a\nb", "!email"])
+def test_a_queue_that_none_can_be_named_is_refused(project, queue):
+    result = project.litejobs("workoff", "db.sqlite", "--queue", queue, code=2)
+
+    assert "cannot name a queue" in result.sentence
+
+
+def test_a_limit_that_no_list_reaches_is_refused(project, orphan):
+    result = project.litejobs("list", "db.sqlite", "--limit", 10**20, code=2)
+
+    assert "Traceback" not in result.err
+
+
+def test_the_example_in_help_stands_on_a_line_of_its_own(project):
+    assert "\n    litejobs status db.sqlite\n" in project.litejobs("status", "--help").out
+
+
+def test_an_interrupt_while_the_command_line_is_imported_is_no_traceback(project):
+    result = project.run(
+        "-c",
+        "import os, runpy, signal, sys\n"
+        "class Interrupting:\n"
+        "    def find_spec(self, name, *_):\n"
+        "        if name == 'litejobs.cli':\n"
+        "            os.kill(os.getpid(), signal.SIGINT)\n"
+        "sys.meta_path.insert(0, Interrupting())\n"
+        "signal.signal(signal.SIGINT, signal.default_int_handler)\n"
+        "runpy.run_module('litejobs', run_name='__main__')",
+        code=130,
+    )
+
+    assert "Traceback" not in result.err

@@ -2,6 +2,7 @@
 
 import json
 import sqlite3
+from contextlib import closing
 
 import pytest
 
@@ -286,3 +287,68 @@ def test_a_worker_of_one_project_stores_no_job_of_another(tmp_path):
         manager.later(job_of_these_tests)
 
     manager.adapter(None).close()
+
+
+def test_what_is_no_function_is_refused_in_words(project):
+    result = project.run("-c", "import litejobs; litejobs.later([1])", code=1)
+
+    assert "SchedulingError: [1] cannot be a job" in result.err
+
+
+def test_a_script_that_configures_a_file_does_not_move_its_worker(project):
+    project.write(
+        "script.py",
+        """
+        import litejobs
+        litejobs.configure(database="jobs.sqlite")
+        def parent():
+            litejobs.later(child)
+        def child():
+            open("done.txt", "a").write("child ")
+        if __name__ == "__main__":
+            litejobs.later(parent)
+        """,
+    )
+    project.run("script.py")
+    elsewhere = project.directory / "elsewhere"
+    elsewhere.mkdir()
+
+    project.litejobs("workoff", "../jobs.sqlite", "--root", project.directory, cwd=elsewhere)
+
+    assert project.read("elsewhere/done.txt") == "child "
+    assert not (elsewhere / "jobs.sqlite").exists()
+
+
+def test_a_refused_function_spoils_no_later_call(project):
+    project.write(
+        "script.py",
+        """
+        import json
+        from litejobs import LitejobsError, later
+        def job(): ...
+        if __name__ == "__main__":
+            try:
+                later(json.dumps, [1])
+            except LitejobsError as error:
+                print(error)
+            print(later(job).id)
+        """,
+    )
+
+    result = project.run("script.py")
+
+    assert "installed package" in result.out
+    assert result.out.splitlines()[-1] == "1"
+
+
+def test_another_programs_file_is_not_adopted_because_settings_name_it(project):
+    with closing(sqlite3.connect(project.directory / "app.db")) as connection:
+        connection.execute("CREATE TABLE customers (name)")
+    project.write("job.py", "def f(): ...")
+    words = ["-c", "from litejobs import later; from job import f; later(f)"]
+
+    result = project.run(*words, code=1, env={"LITEJOBS_DATABASE": "app.db"})
+
+    assert "is a database of another program" in result.err
+    words[1] = "import litejobs; litejobs.configure(database='app.db'); " + words[1]
+    project.run(*words)

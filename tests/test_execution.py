@@ -12,7 +12,7 @@ from litejobs import current_job
 from litejobs.errors import UnloadableError
 from litejobs.execution import Execution
 from litejobs.job import Job, Limits, Outcome, StoredJob
-from litejobs.loader import Loader
+from litejobs.loader import Call, Loader
 
 DEFAULTS = Limits()
 seen = []
@@ -287,7 +287,7 @@ def test_an_error_is_logged_with_what_comes_of_it(execution, clock, caplog):
 def test_a_failure_is_logged_as_final(make_execution, caplog):
     make_execution(Limits(max_attempts=3)).run(stored(raise_later, attempts=3))
 
-    assert "job 7 raise_later failed for good after 3 attempts: ValueError: late" in caplog.text
+    assert "job 7 raise_later failed for good in attempt 3: ValueError: late" in caplog.text
 
 
 def has_no_control(caplog):
@@ -333,3 +333,36 @@ def test_whatever_loading_raises_makes_the_job_unloadable(clock):
 
     assert result.kind == "unloadable"
     assert result.error.startswith("loading it raised KeyError")
+
+
+def test_each_async_job_sees_itself_as_the_current_job(clock):
+    seen = []
+
+    async def job():
+        seen.append((current_job().id, current_job().attempts))
+
+    class Ready:
+        def load(self, _):
+            return Call("job", job, [], {}, {})
+
+    execution = Execution(Ready(), Limits(), clock, logging.getLogger("litejobs"))
+
+    for id_ in (1, 2, 3):
+        assert (
+            execution.run(StoredJob(id_, "default", 50, 0, id_ + 5, "me", "{}")).kind == "success"
+        )
+
+    execution.close()
+    assert seen == [(1, 6), (2, 7), (3, 8)]
+
+
+def test_a_class_that_leaves_by_exit_while_loading_makes_the_job_unloadable(clock):
+    class Leaving:
+        def load(self, _):
+            raise SystemExit(3)
+
+    execution = Execution(Leaving(), Limits(), clock, logging.getLogger("litejobs"))
+
+    result = execution.run(StoredJob(1, "default", 50, 0, 1, "me", "{}"))
+
+    assert result.kind == "unloadable"

@@ -721,3 +721,39 @@ def test_hostile_rows_import_nothing_but_the_projects_own_file(project):
 def test_a_path_that_no_file_can_have_is_unloadable(root, path):
     with pytest.raises(UnloadableError, match="cannot be followed"):
         load(row(path=path), root)
+
+
+def test_a_function_whose_name_is_gone_is_refused(monkeypatch):
+    module = ModuleType("gone")
+    module.__file__ = __file__
+    monkeypatch.setitem(sys.modules, "gone", module)
+
+    def job(): ...
+
+    job.__qualname__, job.__module__ = "job", "gone"
+
+    with pytest.raises(SchedulingError, match="that name is something else"):
+        locate(job)
+
+
+def test_a_link_inside_the_project_leads_to_no_code_outside_of_it(put, root):
+    put("c.py", "def job(): ...")
+    (root / "a").mkdir()
+    (root / "a" / "b.py").symlink_to("../c.py")
+    outside = root.parent / "a"
+    outside.mkdir()
+    (outside / "b.py").write_text(f"open({str(root / 'ran')!r}, 'w')")
+
+    with pytest.raises(UnloadableError):
+        load(row(path="a/b.py", module="a.b"), root)
+
+    assert not (root / "ran").exists()
+    assert str(root.parent) not in sys.path
+
+
+def test_a_virtual_environment_in_the_project_is_no_part_of_it(put, root):
+    put(".venv/pyvenv.cfg", "")
+    put(".venv/bin/tool.py")
+
+    with pytest.raises(UnloadableError, match="installed package"):
+        load(row(path=".venv/bin/tool.py", module="__main__"), root)

@@ -5,6 +5,7 @@ from types import ModuleType
 
 import pytest
 
+from litejobs import context
 from litejobs.adapters.base import BaseAdapter
 from litejobs.adapters.sqlite.adapter import SqliteAdapter
 from litejobs.config import WorkerGroup
@@ -195,7 +196,9 @@ def test_a_job_outside_of_the_declared_queues_is_refused(make_manager):
 
 @pytest.mark.parametrize("perform", [len, int, "greet", None, print], ids=str)
 def test_only_a_function_can_be_declared(manager, perform):
-    with pytest.raises(ConfigurationError, match="perform of a job must be a function, got"):
+    with pytest.raises(
+        ConfigurationError, match="perform of a job must be a function made by def, got"
+    ):
         manager.create_job(perform=perform)
 
 
@@ -430,3 +433,19 @@ def test_any_adapter_of_the_contract_will_do(clock):
     manager.create_scheduler()(manager.job(greet), ["you"])
 
     assert [job.queue for job in memory.stored] == ["default"]
+
+
+@pytest.mark.parametrize("options", [{"queues": "email"}, {"queues": []}, {"workers": []}])
+def test_a_list_that_is_none_is_refused(database, options):
+    with pytest.raises(ConfigurationError, match="must be a list of"):
+        JobManager(adapters={"sqlite": SqliteAdapter(database)}, **options)
+
+
+def test_while_a_worker_loads_the_app_no_thread_is_started(database):
+    manager = JobManager(adapters={"sqlite": SqliteAdapter(database)})
+
+    with context.loading("the app"):
+        worker = manager.start_background_worker()
+
+    assert not worker.is_alive()
+    assert not database.exists()

@@ -7,6 +7,7 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 from contextlib import closing, contextmanager
 from dataclasses import replace
 from types import SimpleNamespace
@@ -17,15 +18,25 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from litejobs import defaults
-from litejobs.errors import AppNotFoundError, ConfigurationError
+from litejobs.errors import ConfigurationError, UnusableAppError
 from litejobs.handler import write
 from litejobs.job import Limits, Outcome, StoredJob
-from litejobs.performers import parent
+from litejobs.performers import parent, wire
 from litejobs.performers.manifest import DeclaredJob, Group, Manifest, Storage, job_name
 from litejobs.performers.parent import Performers, Place
 from litejobs.performers.process import PerformerProcess
 from litejobs.performers.scout import fetch_manifest
-from litejobs.performers.wire import Broken, Channel, Done, Perform, Ready, Start
+from litejobs.performers.wire import (
+    CLOSED,
+    GARBLED,
+    UNREAD,
+    Broken,
+    Channel,
+    Done,
+    Perform,
+    Ready,
+    Start,
+)  # fmt: skip
 from litejobs.stop import Stop
 
 HANDLER = write("greet", "script.py", "__main__", "[]", "{}")
@@ -45,9 +56,9 @@ messages = st.one_of(
     st.builds(Start, app=st.none() | texts, root=texts, database=texts, group=st.just(1),
               log_level=st.just(10), hint=texts),
     st.builds(Ready, manifest=st.sampled_from([EMPTY, full])),
-    st.builds(Broken, reason=texts, final=st.booleans()),
+    st.builds(Broken, reason=texts, detail=texts, final=st.booleans()),
     st.builds(lambda text: Perform(replace(JOB, handler=text)), texts),
-    st.builds(lambda text: Done(Outcome("error", text, run_at=1)), texts),
+    st.builds(lambda text: Done(7, Outcome("error", text, run_at=1)), texts),
 )  # fmt: skip
 
 
@@ -78,12 +89,12 @@ def test_messages_arrive_whole_and_in_order_in_whatever_pieces_they_come(sent, s
             size = sizes[turn % len(sizes)]
             other.sendall(data[position : position + size])
             position, turn = position + size, turn + 1
-            some, is_open = channel.arrived()
+            some, end = channel.arrived()
             arrived += some
-            assert is_open
+            assert end == ""
         other.close()
 
-        assert channel.arrived() == ([], False)
+        assert channel.arrived() == ([], CLOSED)
     assert arrived == sent
 
 
@@ -114,12 +125,52 @@ def test_a_message_cut_off_by_the_end_of_the_other_side_is_none():
         assert channel.receive() is None
 
 
-def test_a_connection_that_is_reset_has_ended():
+def test_one_that_went_without_reading_what_it_was_sent_says_so():
     with pair() as (channel, other):
         channel.send(START)
         other.close()  # with what it never read
 
-        assert channel.arrived() == ([], False)
+        assert channel.arrived() == ([], UNREAD)
+
+
+@pytest.mark.parametrize(
+    "data", [b"\xff\xff\xff\xffhello", b"\0\0\0\x05hello"], ids=["length", "message"]
+)
+def test_what_is_no_message_ends_the_conversation(data):
+    with pair() as (channel, other):
+        other.sendall(as_bytes([START]) + data)
+
+        assert channel.arrived() == ([START], GARBLED)
+
+
+def test_nothing_is_waited_for_where_the_socket_does_not_block():
+    ours, theirs = socket.socketpair()
+    ours.setblocking(False)
+    with theirs, closing(Channel(ours)) as channel:
+        assert channel.arrived() == ([], "")
+
+
+def test_sending_waits_for_one_that_reads_slowly():
+    message = Broken("x" * 1_000_000)
+    ours, theirs = socket.socketpair()
+    ours.setblocking(False)
+    with closing(Channel(ours)) as channel, closing(Channel(theirs)) as other:
+        reader = threading.Thread(target=lambda: read.append(other.receive()))
+        read = []
+        reader.start()
+
+        channel.send(message)
+        reader.join()
+
+    assert read == [message]
+
+
+def test_sending_to_one_that_does_not_read_gives_up(monkeypatch):
+    monkeypatch.setattr(wire, "_SEND_PATIENCE", 0.01)
+    ours, theirs = socket.socketpair()
+    ours.setblocking(False)
+    with theirs, closing(Channel(ours)) as channel, pytest.raises(TimeoutError):
+        channel.send(Broken("x" * 10_000_000))
 
 
 def test_sending_to_one_that_is_gone_raises():
@@ -182,7 +233,7 @@ class StandIn:
         self.name, self.start = name, start
         self.started = parent.time.monotonic()
         self.pid = 4711
-        self.sent, self.says, self.is_open = [], [], True
+        self.sent, self.says, self.ends, self.takes = [], [], "", True
         self.is_over = self.killed = self.dismissed = False
         self._socket, self._other = socket.socketpair()
 
@@ -191,10 +242,11 @@ class StandIn:
 
     def send(self, message):
         self.sent.append(message)
+        return self.takes
 
     def arrived(self):
         says, self.says = self.says, []
-        return says, self.is_open
+        return says, self.ends
 
     def has_ended(self):
         return self.is_over
@@ -210,6 +262,9 @@ class StandIn:
 
     def kill(self):
         self.killed = True
+
+    def close(self):
+        self.kill()
         self._socket.close()
         self._other.close()
 
@@ -234,7 +289,7 @@ def started(monkeypatch):
     monkeypatch.setattr(parent, "PerformerProcess", start)
     yield started
     for process in started:
-        process.kill()
+        process.close()
 
 
 @pytest.fixture
@@ -252,13 +307,6 @@ def test_a_place_starts_its_first_process_at_once(place, started):
     assert (process.name, process.start) == ("worker.0", START)
 
 
-def test_a_place_has_one_process_at_a_time(place, started):
-    place.launch()
-    place.launch()
-
-    assert len(started) == 1
-
-
 def test_a_place_is_free_once_its_app_is_loaded_and_while_no_job_runs(place):
     place.launch()
     assert not place.is_free()
@@ -271,7 +319,7 @@ def test_a_place_is_free_once_its_app_is_loaded_and_while_no_job_runs(place):
     assert not place.is_free()
     assert place.patience() == 1
 
-    assert place.finished() == JOB
+    assert place.take_job() == JOB
     assert place.is_free()
 
 
@@ -300,10 +348,11 @@ def test_nothing_is_started_before_the_pause_is_over(place, passing, started):
     assert len(started) == 2
 
 
-def test_a_finished_job_makes_the_next_pause_short_again(place, passing):
+def test_an_app_that_loads_makes_the_next_pause_short_again(place):
     for _ in range(5):
+        place.launch()
         place.vacate()
-    place.finished()
+    place.loaded(EMPTY)
 
     place.vacate()
 
@@ -323,11 +372,11 @@ class Team:
         self.clock = ManualClock()
         self.performers = Performers(self.places, self.selector, self.clock, **options)
 
-    def hear(self, number, *says, is_open=True):
+    def hear(self, number, *says, ends=""):
         """Let a process say something, and its socket be readable."""
         process = self.started[number]
         process.says += says
-        process.is_open = is_open
+        process.ends = ends
         self.selector.get_key(process).data()
 
 
@@ -380,7 +429,7 @@ def test_a_job_goes_to_the_place_that_wished_for_it(ready):
 
 def test_an_outcome_is_collected_once(ready):
     ready.performers.begin(ready.performers.wanted()[0], [JOB])
-    ready.hear(0, Done(Outcome("success")))
+    ready.hear(0, Done(7, Outcome("success")))
     assert ready.performers.busy
 
     assert ready.performers.collect() == [(JOB, Outcome("success"))]
@@ -390,17 +439,22 @@ def test_an_outcome_is_collected_once(ready):
     assert len(ready.performers.wanted()) == 2
 
 
-def test_an_outcome_that_nobody_waits_for_is_ignored(ready):
-    ready.hear(0, Done(Outcome("success")))
+@pytest.mark.parametrize("job", [None, replace(JOB, id=8)], ids=["idle", "another job"])
+def test_an_outcome_that_nobody_waits_for_is_ignored(ready, job):
+    if job is not None:
+        ready.performers.begin(ready.performers.wanted()[0], [job])
+
+    ready.hear(0, Done(7, Outcome("success")))
 
     assert ready.performers.collect() == []
+    assert ready.performers.busy is (job is not None)
 
 
 def test_a_process_that_ends_is_blamed_on_the_job_that_it_ran(ready, caplog):
     ready.performers.begin(ready.performers.wanted()[0], [JOB])
     process = ready.started[0]
 
-    ready.hear(0, is_open=False)
+    ready.hear(0, ends=CLOSED)
 
     what = "PerformerDied: worker.0 (pid 4711) ended while it ran this job"
     outcome = Outcome("error", what, run_at=ready.clock.now() + 1000)
@@ -414,7 +468,7 @@ def test_a_death_in_the_last_attempt_is_a_failure(ready):
     last = replace(JOB, attempts=2, handler="no JSON")
     ready.performers.begin(ready.performers.wanted()[0], [last])
 
-    ready.hear(0, is_open=False)
+    ready.hear(0, ends=CLOSED)
 
     [(_, outcome)] = ready.performers.collect()
     assert (outcome.kind, outcome.run_at) == ("failure", None)
@@ -423,23 +477,51 @@ def test_a_death_in_the_last_attempt_is_a_failure(ready):
 def test_what_a_process_said_before_its_end_counts(ready):
     ready.performers.begin(ready.performers.wanted()[0], [JOB])
 
-    ready.hear(0, Done(Outcome("success")), is_open=False)
+    ready.hear(0, Done(7, Outcome("success")), ends=CLOSED)
 
     assert ready.performers.collect() == [(JOB, Outcome("success"))]
+
+
+def test_a_job_that_its_process_never_read_goes_back_unspent(ready):
+    ready.performers.begin(ready.performers.wanted()[0], [JOB])
+
+    ready.hear(0, ends=UNREAD)
+
+    assert ready.performers.collect() == [(JOB, Outcome("released"))]
+
+
+def test_a_job_that_its_process_did_not_take_goes_back_unspent(ready):
+    ready.started[0].takes = False
+
+    ready.performers.begin(ready.performers.wanted()[0], [JOB])
+
+    assert ready.performers.collect() == [(JOB, Outcome("released"))]
+    assert ready.started[0].killed
+
+
+def test_a_job_that_writes_to_the_runner_itself_is_blamed(ready):
+    ready.performers.begin(ready.performers.wanted()[0], [JOB])
+
+    ready.hear(0, ends=GARBLED)
+
+    [(_, outcome)] = ready.performers.collect()
+    assert "wrote something of its own to the runner while it ran this job" in outcome.error
 
 
 def test_a_busy_process_that_is_gone_is_noticed_though_its_socket_is_silent(ready):
     ready.performers.begin(ready.performers.wanted()[0], [JOB])
     process = ready.started[0]
-    process.is_over, process.is_open = True, False
+    process.is_over = True
 
-    ready.performers.collect()
+    [(job, outcome)] = ready.performers.collect()
 
+    assert job == JOB
+    assert outcome.error.endswith("ended while it ran this job")
     assert process.killed
 
 
 def test_an_idle_process_that_ends_is_said_and_replaced(ready, caplog, passing):
-    ready.hear(0, is_open=False)
+    ready.hear(0, ends=CLOSED)
     passing.seconds += 1
 
     ready.performers.collect()
@@ -460,35 +542,94 @@ def test_a_process_that_takes_too_long_to_load_is_ended(team, caplog, passing):
 
 
 def test_the_same_reason_is_said_once_for_all_places(team, caplog):
-    team.hear(0, Broken("the app is broken"), is_open=False)
-    team.hear(1, Broken("the app is broken"), is_open=False)
+    team.hear(0, Broken("the app is broken"), ends=CLOSED)
+    team.hear(1, Broken("the app is broken"), ends=CLOSED)
 
     assert caplog.text.count("the app is broken; tried again until it works") == 1
 
 
 def test_a_reason_is_said_again_after_the_app_worked_in_between(team, caplog, passing, started):
-    team.hear(0, Broken("the app is broken"), is_open=False)
+    team.hear(0, Broken("the app is broken"), ends=CLOSED)
     passing.seconds += 1
     team.performers.collect()
     team.hear(2, Ready(EMPTY))
 
-    team.hear(1, Broken("the app is broken"), is_open=False)
+    team.hear(1, Broken("the app is broken"), ends=CLOSED)
 
     assert caplog.text.count("the app is broken; tried again until it works") == 2
 
 
+def test_a_process_that_cannot_be_started_is_said_once_and_tried_again(
+    team, caplog, passing, started, monkeypatch
+):
+    def no_more(name, start):
+        raise OSError("too many processes")
+
+    monkeypatch.setattr(parent, "PerformerProcess", no_more)
+    team.hear(0, ends=CLOSED)
+    for _ in range(3):
+        passing.seconds += 31
+        team.performers.collect()
+
+    assert caplog.text.count("worker.0 cannot be started: too many processes") == 1
+    assert team.places[0].patience() > 0
+
+
+def test_a_process_that_cannot_be_started_leaves_running_jobs_alone(ready, passing, monkeypatch):
+    def no_more(name, start):
+        raise OSError("too many processes")
+
+    monkeypatch.setattr(parent, "PerformerProcess", no_more)
+    first, _ = ready.performers.wanted()
+    ready.performers.begin(first, [JOB])
+    ready.hear(1, ends=CLOSED)
+    passing.seconds += 31
+    assert ready.performers.collect() == []
+
+    ready.hear(0, Done(7, Outcome("success")))
+
+    assert ready.performers.collect() == [(JOB, Outcome("success"))]
+    assert not ready.started[0].killed
+
+
 def test_with_patience_a_broken_app_is_no_error(team):
-    team.hear(0, Broken("the app is broken"), is_open=False)
+    team.hear(0, Broken("the app is broken"), ends=CLOSED)
 
     assert team.performers.collect() == []
 
 
 def test_without_patience_a_broken_app_is_an_error(make_team):
     team = make_team(give_up=True)
-    team.hear(0, Broken("the app is broken"), is_open=False)
+    team.hear(0, Broken("the app is broken"), ends=CLOSED)
 
     with pytest.raises(ConfigurationError, match=r"^the app is broken$"):
         team.performers.collect()
+
+
+def test_without_patience_a_process_may_die_twice_while_it_loads(make_team, passing):
+    team = make_team(give_up=True)
+    for number in (0, 2):
+        team.hear(number, ends=CLOSED)
+        passing.seconds += 31
+        team.performers.collect()
+
+    team.hear(3, ends=CLOSED)
+
+    with pytest.raises(ConfigurationError, match="ended while it loaded"):
+        team.performers.collect()
+
+
+def test_without_patience_running_jobs_are_waited_for_and_no_more_begun(make_team):
+    team = make_team(give_up=True)
+    team.hear(1, Ready(EMPTY))
+    team.performers.begin(team.places[1].find, [JOB])
+    team.hear(0, Broken("the app is broken"), ends=CLOSED)
+    assert team.performers.collect() == []
+
+    team.hear(1, Done(7, Outcome("success")))
+
+    assert team.performers.collect() == [(JOB, Outcome("success"))]
+    assert team.performers.wanted() == []
 
 
 def test_to_abandon_gives_running_jobs_back_and_keeps_what_is_done(ready):
@@ -496,7 +637,7 @@ def test_to_abandon_gives_running_jobs_back_and_keeps_what_is_done(ready):
     other = replace(JOB, id=8)
     ready.performers.begin(first, [JOB])
     ready.performers.begin(second, [other])
-    ready.hear(0, Done(Outcome("success")))
+    ready.hear(0, Done(7, Outcome("success")))
 
     settlements = ready.performers.abandon()
 
@@ -504,6 +645,13 @@ def test_to_abandon_gives_running_jobs_back_and_keeps_what_is_done(ready):
     assert all(process.killed for process in ready.started)
     assert not ready.performers.busy
     assert ready.performers.abandon() == []
+
+
+def test_to_abandon_heeds_what_was_said_before_the_kill(ready):
+    ready.performers.begin(ready.performers.wanted()[0], [JOB])
+    ready.started[0].says = [Done(7, Outcome("success"))]
+
+    assert ready.performers.abandon() == [(JOB, Outcome("success"))]
 
 
 def test_to_close_dismisses_every_process_before_it_ends_them(ready):
@@ -521,7 +669,7 @@ def test_the_most_urgent_place_decides_how_long_to_sleep(ready, passing):
     ready.performers.begin(ready.performers.wanted()[0], [JOB])
     assert ready.performers.patience() == 1
 
-    ready.hear(1, is_open=False)
+    ready.hear(1, ends=CLOSED)
     assert ready.performers.patience() == pytest.approx(0.1)
 
 
@@ -541,7 +689,7 @@ def begin(project):
 
     yield begin
     for process in processes:
-        process.kill()
+        process.close()
 
 
 def next_of(process):
@@ -554,7 +702,7 @@ def next_of(process):
 
 def test_a_process_that_is_dismissed_ends_by_itself(begin):
     process = begin()
-    assert next_of(process) == ([Ready(EMPTY)], True)
+    assert next_of(process) == ([Ready(EMPTY)], "")
 
     process.dismiss()
     wait_until(process.has_ended, "the performer's end")
@@ -576,9 +724,44 @@ def test_to_send_to_a_process_that_is_gone_is_no_error(begin):
     os.kill(process.pid, signal.SIGKILL)
     wait_until(process.has_ended, "the performer's end")
 
-    process.send(Perform(JOB))
+    assert not process.send(Perform(JOB))
 
     assert process.ended_how() == "was killed by SIGKILL"
+
+
+def test_to_send_to_a_process_that_does_not_read_gives_up(begin, monkeypatch):
+    monkeypatch.setattr(wire, "_SEND_PATIENCE", 0.01)
+    process = begin()
+    assert next_of(process) == ([Ready(EMPTY)], "")
+    os.kill(process.pid, signal.SIGSTOP)
+
+    assert not process.send(Perform(replace(JOB, handler="x" * 900_000)))
+
+
+def test_what_a_killed_process_said_can_still_be_read(begin):
+    process = begin()
+    with selectors.DefaultSelector() as selector:
+        selector.register(process, selectors.EVENT_READ)
+        assert selector.select(DEADLINE)
+
+    process.kill()
+
+    assert process.arrived() == ([Ready(EMPTY)], "")
+    assert process.arrived() == ([], CLOSED)
+
+
+def test_a_process_that_the_system_does_not_start_leaves_no_file_open(monkeypatch):
+    def no_more(*_, **__):
+        raise OSError("no more")
+
+    pair = socket.socketpair()
+    monkeypatch.setattr(socket, "socketpair", lambda: pair)
+    monkeypatch.setattr(subprocess, "Popen", no_more)
+
+    with pytest.raises(OSError, match="no more"):
+        PerformerProcess("worker.0", START)
+
+    assert [end.fileno() for end in pair] == [-1, -1]
 
 
 def test_a_process_that_does_not_end_in_time_is_killed(project, begin):
@@ -642,7 +825,7 @@ def test_a_group_that_an_app_no_longer_has_is_refused_for_good(project):
 
     with (
         closing(Stop()) as stop,
-        pytest.raises(AppNotFoundError, match=r"^there is no worker group 3: app has 1$"),
+        pytest.raises(UnusableAppError, match=r"^there is no worker group 3: app has 1$"),
     ):
         fetch_manifest(start, stop)
 

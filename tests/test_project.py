@@ -126,8 +126,8 @@ def test_settings_are_app_and_database(tmp_path):
 @pytest.mark.parametrize(
     ("text", "reason"),
     [
-        (b"[tool", "pyproject.toml is not valid TOML"),
-        (b'a = "\xff"', "pyproject.toml is not valid TOML"),
+        (b"[tool", "pyproject.toml cannot be read as TOML"),
+        (b'a = "\xff"', "pyproject.toml cannot be read as TOML"),
         (b"[tool]\nlitejobs = 5", "tool.litejobs in .* must be a table, got 5"),
         (b"[tool.litejobs]\ndatabas = 'x'", "'databas' is not an option .*did you mean 'database'"),
         (b"[tool.litejobs]\ndatabase = 5", "database in .* must be text, got 5"),
@@ -247,3 +247,19 @@ def test_settings_are_read_once(tmp_path):
     file.unlink()
 
     assert project.settings(tmp_path) is first
+
+
+def test_a_tool_that_is_no_table_is_refused(tmp_path):
+    (tmp_path / "pyproject.toml").write_text('tool = "x"')
+
+    with pytest.raises(ConfigurationError, match="must be a table"):
+        settings(tmp_path)
+
+
+def test_a_default_directory_that_cannot_be_made_is_refused_with_a_way_out(tmp_path):
+    file = tmp_path / "file"
+    file.touch()
+    place = DatabasePlace(file / "project" / "jobs.sqlite", "default", is_default=True)
+
+    with pytest.raises(ConfigurationError, match="LITEJOBS_DATABASE"):
+        make_default_directory(place, tmp_path)

@@ -490,7 +490,7 @@ def test_all_jobs_are_cleared_and_counted(adapter):
 def test_nothing_is_cleared_while_a_job_runs(adapter, job):
     schedule(adapter)
 
-    with pytest.raises(JobStateError, match="nothing was deleted: 1 of the jobs are running"):
+    with pytest.raises(JobStateError, match="nothing was deleted, for jobs are running: 1"):
         adapter.clear()
 
     assert len(rows(adapter)) == 2
@@ -928,3 +928,19 @@ def test_a_small_adapter_knows_nothing_more():
     assert adapter.next_run_at() is None
     assert adapter.get_meta("key") is None
     assert adapter.run_directory is None
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        pytest.param({"state": 3, "run_at": None}, id="unloadable without a time"),
+        pytest.param({"state": 0, "run_at": 1, "attempts": 2**62}, id="attempts without end"),
+    ],
+)
+def test_a_row_that_would_stop_a_worker_is_refused_by_the_table(adapter, values):
+    names = ", ".join(values)
+    marks = ", ".join(f":{name}" for name in values)
+    sql = f"INSERT INTO background_jobs (handler, {names}) VALUES ('{{}}', {marks})"
+
+    with pytest.raises(StorageError, match="CHECK"):
+        adapter.connection.execute(sql, values)

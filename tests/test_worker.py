@@ -7,12 +7,20 @@ import threading
 
 import pytest
 
-from litejobs.errors import DatabaseBusyError, DiskError
+from litejobs.adapters.sqlite import connection
+from litejobs.adapters.sqlite.inspection import Inspection
+from litejobs.errors import (
+    ConfigurationError,
+    DatabaseBusyError,
+    DatabaseFileError,
+    DiskError,
+)
 from litejobs.execution import Execution
 from litejobs.handler import write
 from litejobs.inline import Inline
 from litejobs.job import Find, Limits, NewJob
 from litejobs.loader import Loader
+from litejobs.rules.outcome import released
 from litejobs.stop import Stop
 from litejobs.worker import Worker, wait, work
 
@@ -486,3 +494,97 @@ def test_a_disk_error_at_the_last_look_of_workoff_is_tried_again(
     del failing.is_due
     monotonic(worker.patience())
     run_to_the_end(worker)
+
+
+def test_an_outcome_is_kept_through_every_error_of_the_storage(worker, adapter, clock, monotonic):
+    schedule(adapter, clock, note, "a")
+    worker.adapter = failing = Failing(adapter, DatabaseFileError)
+    worker.work_once()
+    failing.broken = True
+    assert worker.work_once() is False
+
+    failing.broken = False
+    monotonic(worker.patience())
+    worker.work_once()
+
+    assert states(adapter) == {}
+    assert calls == ["a"]
+
+
+def test_a_storage_that_is_none_ends_a_worker_that_holds_nothing(worker, adapter, clock):
+    worker.adapter = failing = Failing(adapter, DatabaseFileError)
+    failing.broken = True
+
+    with pytest.raises(DatabaseFileError):
+        worker.work_once()
+
+
+def test_a_row_that_is_no_text_stops_no_other(worker, adapter, clock):
+    sql = "INSERT INTO background_jobs (run_at, priority, handler, queue) VALUES (1, 1, {0}, {1})"
+    no_text = "CAST(x'ff7b' AS TEXT)"
+    adapter.connection.execute(sql.format(no_text, "'default'"))
+    adapter.connection.execute(sql.format(no_text, no_text))
+    schedule(adapter, clock, note, "a")
+
+    for _ in range(6):
+        worker.work_once()
+
+    assert calls == ["a"]
+    assert states(adapter)[1] == 3
+    assert len(Inspection(adapter).records()) == 2
+    assert Inspection(adapter).counts()["default"] == {"unloadable": 1}
+
+
+class Hosting:
+    """An executor that runs no job itself; it breaks while one runs."""
+
+    queues = frozenset({"*"})
+    jobs = ()
+
+    @property
+    def busy(self):
+        return bool(self.jobs)
+
+    def wanted(self):
+        return [FIND]
+
+    def begin(self, find, jobs):
+        self.jobs = jobs
+
+    def collect(self):
+        if self.jobs:
+            raise ConfigurationError("the app is broken")
+        return []
+
+    def abandon(self):
+        return [(job, released()) for job in self.jobs]
+
+
+def test_an_error_that_leaves_the_loop_leaves_no_job_running(worker, adapter, clock):
+    id_ = schedule(adapter, clock, note, "a")
+    worker.executor = Hosting()
+
+    with selectors.DefaultSelector() as selector, pytest.raises(ConfigurationError):
+        work([worker], selector)
+
+    assert states(adapter) == {id_: 1}
+
+
+def test_a_stop_at_once_ends_while_another_program_holds_the_write_lock(
+    worker, adapter, clock, driver, monkeypatch, caplog
+):
+    monkeypatch.setattr(connection, "LOCK_PATIENCE", 0.01)
+    id_ = schedule(adapter, clock, note, "a")
+    worker.work_once()
+    worker.stop.request()
+    worker.stop.request()
+    other = connection.Connection(adapter.path, driver, "full")
+    other.execute("BEGIN IMMEDIATE")
+
+    worker.work_once()
+
+    assert worker.finished
+    assert "the outcomes of 1 jobs could not be recorded" in caplog.text
+    other.execute("ROLLBACK")
+    other.close()
+    assert states(adapter) == {id_: 2}

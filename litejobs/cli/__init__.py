@@ -1,6 +1,5 @@
 """The command line: read options, call one function, turn a LitejobsError into an exit code."""
 
-import os
 import sys
 from typing import Any
 
@@ -53,7 +52,7 @@ def main() -> None:
     except LitejobsError as error:
         click.echo(f"litejobs: {printable(str(error))}", err=True)
         code = error.exit_code
-    except BrokenPipeError:  # the reader of a pipe has seen enough
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        code = 1
+    except OSError as error:
+        click.echo(f"litejobs: {printable(str(error))}", err=True)
+        code = 74
     sys.exit(code or 0)

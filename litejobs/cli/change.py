@@ -13,7 +13,12 @@ from litejobs.errors import UsageError
 @click.command()
 @click.argument("words", nargs=-1, metavar="[DATABASE] [ID]...")
 @project_options
-@click.option("--all", "everything", is_flag=True, help="All that failed or cannot be loaded.")
+@click.option(
+    "--all",
+    "everything",
+    is_flag=True,
+    help="All that failed, cannot be loaded or lost their worker.",
+)
 @click.option("--queue", "-q", metavar="NAME", help="With --all: only those of this queue.")
 def retry(
     words: Sequence[str],
@@ -23,7 +28,7 @@ def retry(
     everything: bool,
     queue: str | None,
 ) -> None:
-    r"""
+    """
     Try jobs again, at once and with all their attempts.
 
     \b
@@ -52,7 +57,7 @@ def retry(
 @project_options
 @click.option("--yes", is_flag=True, help="Do not ask.")
 def clear(database: str | None, app: str | None, root: Path | None, *, yes: bool) -> None:
-    r"""
+    """
     Delete every job. While one is running nothing is deleted.
 
     \b

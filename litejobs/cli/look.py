@@ -25,7 +25,7 @@ _UNITS = ((86_400, "day"), (3_600, "hour"), (60, "minute"), (1, "second"))
 @project_options
 @_JSON
 def status(database: str | None, app: str | None, root: Path | None, *, as_json: bool) -> None:
-    r"""
+    """
     Say how many jobs there are, by queue and state, and where.
 
     \b
@@ -42,10 +42,13 @@ def status(database: str | None, app: str | None, root: Path | None, *, as_json:
     click.echo(f"database  {storage.path}  ({size:,} bytes, write-ahead log {wal:,})")
     states = [state for state in STATES if any(state in queue for queue in counts.values())]
     rows = [
-        [queue, *(str(numbers.get(state, 0)) for state in states)]
+        [printable(queue), *(str(numbers.get(state, 0)) for state in states)]
         for queue, numbers in counts.items()
     ]
     click.echo(_table(["queue", *states], rows) if rows else "no jobs")
+    orphans = len(inspection.orphans())
+    if orphans:
+        click.echo(f"of the running, {orphans} lost their worker: see litejobs retry ID|--all")
     stuck = sum(
         queue.get(state, 0) for queue in counts.values() for state in ("failed", "unloadable")
     )
@@ -61,8 +64,14 @@ def status(database: str | None, app: str | None, root: Path | None, *, as_json:
 @project_options
 @click.option("--state", type=click.Choice(STATES), help="Only jobs in this state.")
 @click.option("--queue", "-q", metavar="NAME", help="Only jobs of this queue.")
-@click.option("--limit", type=click.IntRange(1), default=50, show_default=True, metavar="N",
-              help="How many at most.")  # fmt: skip
+@click.option(
+    "--limit",
+    type=click.IntRange(1, 1_000_000),
+    default=50,
+    show_default=True,
+    metavar="N",
+    help="How many at most.",
+)
 @_JSON
 def list_(
     database: str | None,
@@ -74,7 +83,7 @@ def list_(
     limit: int,
     as_json: bool,
 ) -> None:
-    r"""
+    """
     List jobs, the newest first.
 
     \b
@@ -112,7 +121,7 @@ def list_(
 @project_options
 @_JSON
 def show(words: Sequence[str], app: str | None, root: Path | None, *, as_json: bool) -> None:
-    r"""
+    """
     Show all that is stored of one job.
 
     \b

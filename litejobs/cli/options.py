@@ -9,15 +9,16 @@ from typing import Any
 import click
 
 from litejobs.adapters.sqlite.adapter import SqliteAdapter
-from litejobs.errors import UsageError
+from litejobs.config import check_queue
+from litejobs.defaults import WORK_QUEUE
+from litejobs.errors import ConfigurationError, DatabaseFileError, UsageError
 from litejobs.performers.manifest import Storage
-from litejobs.performers.scout import fetch_manifest
-from litejobs.performers.wire import Start
 from litejobs.processes.sources import AppSource, DatabaseSource, default_storage, open_storage
 from litejobs.project import (
     APP_VARIABLE,
     DatabasePlace,
     app_of,
+    check_root,
     database_of,
     make_default_directory,
     names_database,
@@ -37,6 +38,7 @@ _PROJECT = [
         help="The project's directory, if it is not found from the current one or has moved.",
     ),
 ]
+_MOST_DIGITS = 19
 LEVELS = click.Choice(["debug", "info", "warning", "error"])
 
 
@@ -58,8 +60,9 @@ class Project:
                     f"--queue and --count do not go with an app: the worker groups of {self.app} "
                     "say both"
                 )
-            named = None if self.database is None else Path(self.database)
-            return AppSource(self.app, self.root, named, log_level)
+            named = self.database is not None or names_database(self.root)
+            database = self.place().path if named else None
+            return AppSource(self.app, self.root, database, log_level)
         place = self.place()
         make_default_directory(place, self.root)
         logging.getLogger("litejobs").info("jobs are stored in %s (%s)", place.path, place.why)
@@ -67,9 +70,8 @@ class Project:
             place.path,
             self.root,
             log_level,
-            queues=tuple(queues) or ("*",),
+            queues=_queue_names(queues),
             count=count or 1,
-            adopt=self.database is None,
             moved=self.moved,
         )
 
@@ -81,19 +83,47 @@ class Project:
 
     def storage(self) -> SqliteAdapter:
         """The database to look at, opened; one that is missing is refused, not made."""
-        if self.app is not None and self.database is None and not names_database(self.root):
+        named = self.database is not None or names_database(self.root)
+        if self.app is not None and not named:
             storage, why = _storage_of(self.app, self.root), f"{self.app} says so"
         else:
             place = self.place()
+            if place.is_default and not place.path.exists():
+                raise DatabaseFileError(
+                    f"no job has been stored yet for the project at {self.root} (there is no "
+                    f"{place.path}); if they are an app's, name it: --app MODULE:NAME"
+                )
             storage, why = default_storage(place.path), place.why
         if self.database is None:
             click.echo(f"jobs in {storage.path} ({why})", err=True)
-        return open_storage(storage, adopt=False, create=False)
+        adapter = open_storage(storage, adopt=False, create=False)
+        if self.database is None:
+            self._check_whose(adapter)
+        return adapter
+
+    def _check_whose(self, adapter: SqliteAdapter) -> None:
+        """Where only settings name the file: it must be this project's, and this app's."""
+        if not self.moved:
+            check_root(adapter, self.root)
+        owner = adapter.get_meta("app")
+        if self.app and owner and owner.partition(":")[0] != self.app.partition(":")[0]:
+            raise ConfigurationError(
+                f"{adapter.path} holds the jobs of the app {owner}, not of {self.app}; name the "
+                "file as DATABASE if it is meant"
+            )
+
+
+def _queue_names(queues: Sequence[str]) -> tuple[str, ...]:
+    try:
+        names = tuple(name if name == WORK_QUEUE else check_queue(name) for name in queues)
+    except ConfigurationError as error:
+        raise UsageError(str(error)) from None
+    return names or (WORK_QUEUE,)
 
 
 def _storage_of(app: str, root: Path) -> Storage:
     stop = Stop()
-    manifest = fetch_manifest(Start(app, str(root), None, 0, logging.WARNING), stop)
+    manifest = AppSource(app, root, None, logging.WARNING).manifest(stop)
     stop.close()
     assert manifest is not None  # nobody asked to stop
     return manifest.storages[manifest.groups[0].adapter]
@@ -116,6 +146,8 @@ def project(database: str | None, app: str | None, root: Path | None) -> Project
     if database == "":
         raise UsageError("DATABASE must name a file, got an empty text")
     place = (root or root_of_directory(Path.cwd())).resolve()
+    if app == "":
+        raise UsageError("--app must name a module, got an empty text")
     return Project(database, app or app_of(place), place, moved=root is not None)
 
 
@@ -126,6 +158,6 @@ def split_words(words: Sequence[str], what: str) -> tuple[str | None, list[int]]
     if rest and not rest[0].isdecimal():
         database = rest.pop(0)
     for word in rest:
-        if not word.isdecimal():
-            raise UsageError(f"{what} is a whole number, got {word!r}")
+        if not word.isdecimal() or len(word) > _MOST_DIGITS:
+            raise UsageError(f"{what} is a whole number of at most 19 digits, got {word[:40]!r}")
     return database, [int(word) for word in rest]

@@ -65,8 +65,9 @@ class Tally:
         seconds = time.monotonic() - self.started
         count = self.counts.total()
         rate = f", {count / seconds:,.0f} jobs/s" if seconds > 0 and count else ""
+        runs = "1 run" if count == 1 else f"{count} runs"
         return (
-            f"{count} runs in {seconds:.1f} s{rate}: {self.counts['success']} succeeded, "
+            f"{runs} in {seconds:.1f} s{rate}: {self.counts['success']} succeeded, "
             f"{self.counts['error']} to be retried, {self.counts['failure']} failed for good, "
             f"{self.counts['unloadable']} could not be loaded"
         )
@@ -89,7 +90,7 @@ class Tally:
 @_STOP_TIMEOUT
 @_log_level("debug")
 def work(**options: Any) -> None:
-    r"""
+    """
     Run jobs as they become due, until stopped.
 
     Ctrl-C lets running jobs finish; a second one stops them, they go back and no attempt is spent.
@@ -111,7 +112,7 @@ def work(**options: Any) -> None:
 @_STOP_TIMEOUT
 @_log_level("info")
 def workoff(**options: Any) -> None:
-    r"""
+    """
     Run all jobs that are due, then exit.
 
     Exits with 1 if a job failed for good or could not be loaded. Jobs that are to be tried again
@@ -137,7 +138,7 @@ def workoff(**options: Any) -> None:
 @_STOP_TIMEOUT
 @_log_level("info")
 def worker(index: int, id_: int, **options: Any) -> None:
-    r"""
+    """
     Run one worker of one group: for a process monitor that wants to start each by itself.
 
     \b

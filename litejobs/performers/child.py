@@ -7,11 +7,12 @@ import sys
 from collections.abc import Callable
 from contextlib import suppress
 
-from litejobs.errors import AppNotFoundError, LitejobsError
+from litejobs.errors import LitejobsError, UnusableAppError
 from litejobs.execution import Execution
 from litejobs.performers.manifest import Manifest
 from litejobs.performers.wire import Broken, Channel, Done, Perform, Ready, Start
-from litejobs.rules.error_text import describe
+from litejobs.rules.error_text import describe, headline
+from litejobs.rules.text import printable
 
 Load = Callable[[Start], tuple[Manifest, Execution]]
 _PR_SET_PDEATHSIG = 1  # linux/prctl.h
@@ -24,7 +25,7 @@ def serve(descriptor: int, load: Load) -> None:
     # The runner alone decides when a performer ends: a signal to the whole process group must not
     # take a job away that may still be finished. A handler, not SIG_IGN: programs started by a job
     # would inherit that.
-    for number in (signal.SIGINT, signal.SIGTERM):
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, lambda *_: None)
     channel = Channel(socket.socket(fileno=descriptor))
     os.register_at_fork(after_in_child=channel.close)
@@ -34,15 +35,16 @@ def serve(descriptor: int, load: Load) -> None:
     try:
         manifest, execution = load(start)
     except LitejobsError as error:
-        channel.send(Broken(str(error), final=isinstance(error, AppNotFoundError)))
+        channel.send(Broken(str(error), final=isinstance(error, UnusableAppError)))
         return
     except BaseException as error:  # noqa: BLE001  # an app may leave by SystemExit
-        channel.send(Broken(f"the app {start.app} does not load: {describe(error)}"))
+        reason = printable(f"the app {start.app} does not load: {headline(error)}")
+        channel.send(Broken(reason, describe(error)))
         return
     channel.send(Ready(manifest))
-    with suppress(BrokenPipeError):
+    with suppress(OSError):  # the runner is gone, or this is a forked child of a job
         while isinstance(message := channel.receive(), Perform):
-            channel.send(Done(execution.run(message.job)))
+            channel.send(Done(message.job.id, execution.run(message.job)))
     execution.close()
 
 

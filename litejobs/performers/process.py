@@ -16,8 +16,9 @@ class PerformerProcess:
     """A child process that runs jobs, and the channel to it; a file for a selector."""
 
     def __init__(self, name: str, start: Start) -> None:
+        """Raises OSError if the system cannot start one now."""
         ours, theirs = socket.socketpair()
-        with theirs:
+        try:
             # From the runner's main thread: PR_SET_PDEATHSIG fires when the spawning thread ends.
             self._process = subprocess.Popen(  # noqa: S603  # our own module
                 [sys.executable, "-P", "-m", "litejobs.perform", str(theirs.fileno()), name],
@@ -25,6 +26,12 @@ class PerformerProcess:
                 stdin=subprocess.DEVNULL,
                 start_new_session=True,
             )
+        except BaseException:
+            ours.close()
+            raise
+        finally:
+            theirs.close()
+        ours.setblocking(False)  # noqa: FBT003  # whatever the other side does, we go on
         self.pid = self._process.pid
         self.started = time.monotonic()
         self._channel = Channel(ours)
@@ -33,19 +40,26 @@ class PerformerProcess:
     def fileno(self) -> int:
         return self._channel.fileno()
 
-    def send(self, message: Message) -> None:
-        """Never fails: if the process is gone, its socket says so next."""
-        with suppress(OSError):
+    def send(self, message: Message) -> bool:
+        """Whether the message was handed over: not to a process that is gone or does not read."""
+        try:
             self._channel.send(message)
+        except OSError:
+            return False
+        return True
 
-    def arrived(self) -> tuple[list[Message], bool]:
-        """The messages that have come, and whether more can."""
+    def arrived(self) -> tuple[list[Message], str]:
+        """The messages that have come, and why no more will; an empty text if they may."""
         return self._channel.arrived()
 
     def has_ended(self) -> bool:
         """Whether the process is over; it is not reaped, so its pid stays its own."""
-        reaped = self._process.returncode is not None
-        return reaped or os.waitid(os.P_PID, self.pid, _PEEK) is not None
+        if self._process.returncode is not None:
+            return True
+        try:
+            return os.waitid(os.P_PID, self.pid, _PEEK) is not None
+        except ChildProcessError:  # somebody else reaped it
+            return True
 
     def ended_how(self) -> str:
         """After the channel closed: end what is left of its session, and say what happened."""
@@ -69,6 +83,19 @@ class PerformerProcess:
         self._ends_within(deadline - time.monotonic())
         self.kill()
 
+    def kill(self) -> None:
+        """End it at once, with all of its session; what it said can still be read."""
+        if self._process.returncode is not None:
+            return  # reaped before: the pid may be a stranger's by now
+        with suppress(ProcessLookupError, PermissionError):  # macOS: EPERM for a group of zombies
+            os.killpg(self.pid, signal.SIGKILL)
+        self._process.wait()
+
+    def close(self) -> None:
+        """Kill it, if that has not been done, and let go of its channel."""
+        self.kill()
+        self._channel.close()
+
     def _ends_within(self, seconds: float) -> bool:
         deadline = time.monotonic() + seconds
         while not self.has_ended():
@@ -76,12 +103,3 @@ class PerformerProcess:
                 return False
             time.sleep(0.005)
         return True
-
-    def kill(self) -> None:
-        """End it at once, with all that it started in its session."""
-        if self._process.returncode is not None:
-            return  # reaped before: the pid may be a stranger's by now
-        with suppress(ProcessLookupError, PermissionError):  # macOS: EPERM for a group of zombies
-            os.killpg(self.pid, signal.SIGKILL)
-        self._process.wait()
-        self._channel.close()

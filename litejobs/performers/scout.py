@@ -2,10 +2,11 @@ import logging
 import selectors
 
 from litejobs import defaults
-from litejobs.errors import AppNotFoundError, ConfigurationError
+from litejobs.errors import ConfigurationError, UnusableAppError
 from litejobs.performers.manifest import Manifest
 from litejobs.performers.process import PerformerProcess
 from litejobs.performers.wire import Broken, Ready, Start
+from litejobs.rules.text import printable_lines
 from litejobs.stop import Stop
 
 log = logging.getLogger("litejobs")
@@ -15,9 +16,12 @@ def fetch_manifest(start: Start, stop: Stop) -> Manifest | None:
     """
     Ask the app, in a process of its own, what it is; None if *stop* came first.
 
-    Raises ConfigurationError if it does not load, AppNotFoundError if there is no such app.
+    Raises ConfigurationError if it does not load, UnusableAppError if there is no such app.
     """
-    process = PerformerProcess("litejobs-app", start)
+    try:
+        process = PerformerProcess("litejobs-app", start)
+    except OSError as error:
+        raise ConfigurationError(f"{start.app} cannot be loaded: {error}") from error
     try:
         with selectors.DefaultSelector() as selector:
             selector.register(process, selectors.EVENT_READ)
@@ -32,18 +36,21 @@ def fetch_manifest(start: Start, stop: Stop) -> Manifest | None:
                     return answer
             return None
     finally:
-        process.kill()
+        process.close()
 
 
 def _answer(process: PerformerProcess, start: Start) -> Manifest | None:
-    messages, is_open = process.arrived()
+    messages, end = process.arrived()
     for message in messages:
         match message:
             case Ready(manifest):
                 return manifest
-            case Broken(reason, final):
-                raise (AppNotFoundError if final else ConfigurationError)(reason)
-    if not is_open:
+            case Broken(reason, detail, final):
+                if final:
+                    raise UnusableAppError(reason)
+                log.debug("%s", printable_lines(detail))
+                raise ConfigurationError(reason)
+    if end:
         raise ConfigurationError(
             f"the app {start.app} does not load: its process {process.ended_how()}"
         )

@@ -1,8 +1,8 @@
 """The messages between a runner and a performer, and the socket that carries them."""
 
+import select
 import socket
 from contextlib import suppress
-from typing import Any
 
 import msgspec
 
@@ -10,6 +10,12 @@ from litejobs.job import Outcome, StoredJob
 from litejobs.performers.manifest import Manifest
 
 _LENGTH = 4  # bytes before each message
+_LONGEST = 1 << 30  # bytes of a message; more is no message of ours
+_SEND_PATIENCE = 1.0  # seconds for the other side, which is idle, to read
+
+#: Why nothing more arrives: the other side has closed; or it went before it read all that was sent;
+#: or what it sent is no message.
+CLOSED, UNREAD, GARBLED = "closed", "unread", "garbled"
 
 
 class Start(msgspec.Struct, frozen=True, tag=True):
@@ -33,6 +39,7 @@ class Broken(msgspec.Struct, frozen=True, tag=True):
     """To the runner: the app does not load; the performer ends."""
 
     reason: str
+    detail: str = ""  # the traceback
     final: bool = False  # there is no such app: to try again is of no use
 
 
@@ -43,8 +50,9 @@ class Perform(msgspec.Struct, frozen=True, tag=True):
 
 
 class Done(msgspec.Struct, frozen=True, tag=True):
-    """To the runner: what became of that job."""
+    """To the runner: what became of the job with that id."""
 
+    id: int
     outcome: Outcome
 
 
@@ -54,7 +62,11 @@ _decoder = msgspec.msgpack.Decoder(Message)
 
 
 class Channel:
-    """One end of the socket; messages arrive whole and in order."""
+    """
+    One end of the socket; messages arrive whole and in order.
+
+    The performer's end blocks; the runner's does not, for a performer may do anything.
+    """
 
     def __init__(self, end: socket.socket) -> None:
         self._socket = end
@@ -63,25 +75,34 @@ class Channel:
     def fileno(self) -> int:
         return self._socket.fileno()
 
-    def send(self, message: Any) -> None:
-        """Raises OSError if the other side is gone."""
+    def send(self, message: Message) -> None:
+        """Raises OSError if the other side is gone, or does not read for a second."""
         data = _encoder.encode(message)
-        self._socket.sendall(len(data).to_bytes(_LENGTH, "big") + data)
+        rest = memoryview(len(data).to_bytes(_LENGTH, "big") + data)
+        while rest:
+            try:
+                rest = rest[self._socket.send(rest) :]
+            except BlockingIOError:
+                if not select.select([], [self._socket], [], _SEND_PATIENCE)[1]:
+                    raise TimeoutError("the other side does not read") from None
 
     def receive(self) -> Message | None:
         """Wait for the next message; None when the other side is gone."""
         while (message := self._next()) is None:
-            if not self._fill():
+            if self._fill():
                 return None
         return message
 
-    def arrived(self) -> tuple[list[Message], bool]:
-        """After the socket became readable: the messages that are whole, and whether it is open."""
-        is_open = self._fill()
+    def arrived(self) -> tuple[list[Message], str]:
+        """Without waiting: the messages that are whole, and why no more come (or an empty text)."""
+        end = self._fill()
         messages = []
-        while (message := self._next()) is not None:
-            messages.append(message)
-        return messages, is_open
+        try:
+            while (message := self._next()) is not None:
+                messages.append(message)
+        except msgspec.MsgspecError:
+            end = GARBLED
+        return messages, end
 
     def shut(self) -> None:
         """Send no more; the other side hears the end of the stream."""
@@ -91,18 +112,24 @@ class Channel:
     def close(self) -> None:
         self._socket.close()
 
-    def _fill(self) -> bool:
+    def _fill(self) -> str:
+        """Take in what has come; why no more will, or an empty text."""
         try:
             data = self._socket.recv(65536)
-        except ConnectionError:
-            return False
+        except BlockingIOError:
+            return ""
+        except ConnectionError:  # Linux: it closed while something sent to it was still unread
+            return UNREAD
         self._buffer += data
-        return bool(data)
+        return "" if data else CLOSED
 
     def _next(self) -> Message | None:
         if len(self._buffer) < _LENGTH:
             return None
-        end = _LENGTH + int.from_bytes(self._buffer[:_LENGTH], "big")
+        size = int.from_bytes(self._buffer[:_LENGTH], "big")
+        if size > _LONGEST:
+            raise msgspec.DecodeError(f"a message of {size} bytes")
+        end = _LENGTH + size
         if len(self._buffer) < end:
             return None
         data = bytes(self._buffer[_LENGTH:end])

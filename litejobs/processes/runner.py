@@ -10,7 +10,7 @@ from typing import Protocol
 from litejobs import defaults
 from litejobs.adapters.sqlite.adapter import SqliteAdapter
 from litejobs.clock import Clock, SystemClock
-from litejobs.errors import AppNotFoundError, ConfigurationError
+from litejobs.errors import ConfigurationError, UnusableAppError
 from litejobs.job import Outcome, StoredJob
 from litejobs.performers.manifest import Group, Manifest
 from litejobs.performers.parent import Performers, Place
@@ -101,7 +101,7 @@ class Runner:
             while not self._stop.requested:
                 try:
                     return self._source.manifest(self._stop)
-                except AppNotFoundError:
+                except UnusableAppError:
                     raise
                 except ConfigurationError as error:
                     if self._workoff:
@@ -187,4 +187,5 @@ class Runner:
             log.warning("finishing the running jobs; the same again stops them")
 
     def _exit_code(self, received: Received) -> int:
-        return 128 + received.number if self._stop.at_once else 0
+        cut_short = self._stop.at_once or (self._workoff and self._stop.requested)
+        return 128 + received.number if cut_short else 0

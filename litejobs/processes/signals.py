@@ -35,7 +35,11 @@ def stop_on_signals(stop: Stop, stop_timeout: float) -> Iterator[Received]:
     def on_alarm(_number: int, _frame: FrameType | None) -> None:
         stop.request()
 
-    before = {number: signal.signal(number, on_signal) for number in _PATIENT + _DRAINING + _NOW}
+    # Ignored by whoever started us, it would keep the ends of performers from us.
+    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+    # What was ignored when we started stays ignored: nohup, and jobs of a shell in the background.
+    heeded = [n for n in _PATIENT + _DRAINING + _NOW if signal.getsignal(n) != signal.SIG_IGN]
+    before = {number: signal.signal(number, on_signal) for number in heeded}
     before[signal.SIGALRM] = signal.signal(signal.SIGALRM, on_alarm)
     try:
         yield received

@@ -1,17 +1,20 @@
 """What a runner works for: an app that tells of itself, or a database without one."""
 
+import logging
 from dataclasses import dataclass
 from pathlib import Path
 
 from litejobs import defaults
 from litejobs.adapters.sqlite.adapter import SqliteAdapter
-from litejobs.errors import ConfigurationError
+from litejobs.errors import UnusableAppError
 from litejobs.job import Limits
 from litejobs.performers.manifest import Group, Manifest, Storage
 from litejobs.performers.scout import fetch_manifest
 from litejobs.performers.wire import Start
 from litejobs.project import check_root, move
 from litejobs.stop import Stop
+
+log = logging.getLogger("litejobs")
 
 
 @dataclass(frozen=True)
@@ -30,12 +33,13 @@ class AppSource:
 
     def manifest(self, stop: Stop) -> Manifest | None:
         """Groups and storages as the app tells them; None if *stop* came first."""
+        log.info("loading the app %s", self.app)
         manifest = fetch_manifest(self.start, stop)
         if manifest is not None and self.database is not None:
             wanted = SqliteAdapter(self.database).path
             if all(storage.path != wanted for storage in manifest.storages.values()):
                 paths = ", ".join(storage.path for storage in manifest.storages.values())
-                raise ConfigurationError(
+                raise UnusableAppError(
                     f"{self.app} keeps its jobs in {paths}, not in {wanted}; leave the database out"
                 )
         return manifest
@@ -59,16 +63,14 @@ class DatabaseSource:
         *,
         queues: tuple[str, ...] = (defaults.WORK_QUEUE,),
         count: int = defaults.COUNT,
-        adopt: bool = True,
         moved: bool = False,
     ) -> None:
-        """*adopt*: the file may be another program's. *moved*: its project is at *root* now."""
+        """*moved*: the project that the database serves is at *root* now."""
         self._database = database
         self._root = root
         self._log_level = log_level
         self._queues = queues
         self._count = count
-        self._adopt = adopt
         self._moved = moved
         self._hint = ""
 
@@ -84,7 +86,7 @@ class DatabaseSource:
 
     def adapters(self, manifest: Manifest) -> dict[str, SqliteAdapter]:
         """The storage, opened; raises ConfigurationError if it serves a project elsewhere."""
-        adapter = open_storage(manifest.storages["sqlite"], adopt=self._adopt)
+        adapter = open_storage(manifest.storages["sqlite"], adopt=False)
         if self._moved:
             move(adapter, self._root)
         check_root(adapter, self._root)

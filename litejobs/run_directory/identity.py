@@ -22,6 +22,22 @@ def new_lease() -> str:
     return os.urandom(16).hex()
 
 
+def is_gone(locked_by: str) -> bool:
+    """
+    Whether the worker process that a lock names has certainly ended.
+
+    False where that cannot be known from here: another host, a system that does not tell, or a
+    name written by hand.
+    """
+    try:
+        _, host, boot, pid, start, _ = locked_by.rsplit("/", 5)
+    except ValueError:
+        return False
+    if host != socket.gethostname() or "-" in (boot, start, _boot()) or not pid.isdecimal():
+        return False
+    return boot != _boot() or start != _start(int(pid))
+
+
 @cache
 def _boot() -> str:
     try:

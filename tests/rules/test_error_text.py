@@ -84,7 +84,7 @@ def test_an_error_that_cannot_be_formatted_still_has_its_headline():
     text = describe(raised(UnformattableError("oh")))
 
     assert text.startswith(f"{__name__}.UnformattableError: oh\n")
-    assert text.endswith("<its traceback could not be formatted: KeyError>")
+    assert "KeyError" in text.splitlines()[-1]  # where reading the notes failed, in any Python
 
 
 def test_an_enormous_message_is_cut_and_the_traceback_kept():

@@ -14,6 +14,7 @@ from litejobs.clock import Clock, SystemClock
 from litejobs.errors import ConfigurationError, DatabaseFileError, JobStateError
 from litejobs.job import Find, NewJob, Settlement, StoredJob
 from litejobs.run_directory.bell import ring
+from litejobs.run_directory.identity import is_gone
 from litejobs.run_directory.paths import run_directory
 
 _TABLE_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,62}")
@@ -169,7 +170,12 @@ class SqliteAdapter(BaseAdapter):
             "queues": self._names(find.queues),
             "limit": find.limit,
         }
-        found = [StoredJob(*row) for row in self.connection.execute(self.sql.find, values)]
+        found = [
+            StoredJob(id_, text(queue), priority, run_at, attempts, locked_by, text(handler))
+            for id_, queue, priority, run_at, attempts, locked_by, handler in (
+                self.connection.execute(self.sql.find, values)
+            )
+        ]
         return sorted(found, key=lambda job: (job.priority, job.run_at, job.id))
 
     def _names(self, queues: Iterable[str]) -> str:
@@ -178,7 +184,7 @@ class SqliteAdapter(BaseAdapter):
         if defaults.WORK_QUEUE not in names:
             return json.dumps(names)
         [(present,)] = self.connection.execute(self.sql.present)
-        return present  # type: ignore[no-any-return]
+        return text(present)
 
     def is_due(self, queues: Iterable[str]) -> bool:
         """Whether a job of *queues* is ready, or any is due to become so; takes no write lock."""
@@ -234,12 +240,19 @@ class SqliteAdapter(BaseAdapter):
     def reload(self) -> int:
         return len(self.connection.execute(self.sql.reload, {"now": self.clock.now()}))
 
+    def running(self) -> list[tuple[int, str]]:
+        """The ids of the jobs that are locked, and by whom."""
+        rows = self.connection.execute(self.sql.running)
+        return [(id_, text(worker)) for id_, worker in rows]
+
     def clear(self) -> int:
         with self.connection.transaction():
-            [(running,)] = self.connection.execute(self.sql.running)
+            running = len([worker for _, worker in self.running() if not is_gone(worker)])
             if running:
-                raise JobStateError(f"nothing was deleted: {running} of the jobs are running")
-            return len(self.connection.execute(self.sql.clear))
+                raise JobStateError(f"nothing was deleted, for jobs are running: {running}")
+            [(number,)] = self.connection.execute(self.sql.count)
+            self.connection.execute(self.sql.clear)
+            return number  # type: ignore[no-any-return]
 
     # What is true of the file as a whole
 
@@ -251,9 +264,14 @@ class SqliteAdapter(BaseAdapter):
         self.connection.execute(self.sql.set_meta, {"key": key, "value": value})
 
 
-def _is_utf8(text: str) -> bool:
+def text(stored: bytes) -> str:
+    """Text from the database, where a row written by hand may hold any bytes."""
+    return stored.decode("utf-8", "replace")
+
+
+def _is_utf8(name: str) -> bool:
     try:
-        text.encode()
+        name.encode()
     except UnicodeEncodeError:
         return False
     return True

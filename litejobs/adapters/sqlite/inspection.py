@@ -5,8 +5,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from litejobs.adapters.sqlite import file
-from litejobs.adapters.sqlite.adapter import SqliteAdapter
+from litejobs.adapters.sqlite.adapter import SqliteAdapter, text
 from litejobs.errors import JobNotFoundError, JobStateError
+from litejobs.run_directory.identity import is_gone
 
 #: The names of the states, by the number that a row holds.
 STATES = ("scheduled", "ready", "running", "unloadable", "succeeded", "failed", "cancelled")
@@ -44,7 +45,7 @@ class Inspection:
         """How many jobs, by queue and state; states without jobs are left out."""
         counts: dict[str, dict[str, int]] = {}
         for queue, state, number in self._adapter.connection.execute(self._sql.counts):
-            counts.setdefault(queue, {})[STATES[state]] = number
+            counts.setdefault(text(queue), {})[STATES[state]] = number
         return counts
 
     def sizes(self) -> tuple[int, int]:
@@ -80,17 +81,37 @@ class Inspection:
             for id_ in ids:
                 record = self.record(id_)
                 values = {"id": id_, "now": self._adapter.clock.now()}
-                if not self._adapter.connection.execute(self._sql.retry, values):
+                if self._adapter.connection.execute(self._sql.retry, values):
+                    continue
+                if record.locked_by is None or not self._take_back(id_, record.locked_by):
                     raise JobStateError(f"job {id_} is {record.state}: there is nothing to retry")
         self._adapter.ring()
 
     def retry_all(self, queue: str | None = None) -> int:
-        """Make all failed and unloadable jobs ready again, and return how many there were."""
+        """
+        Make ready again all failed and unloadable jobs, and those of workers that are gone.
+
+        Returns how many there were; of one queue where that is given.
+        """
         values = {"queue": queue, "now": self._adapter.clock.now()}
         with self._adapter.connection.transaction():
-            rows = self._adapter.connection.execute(self._sql.retry_all, values)
+            number = len(self._adapter.connection.execute(self._sql.retry_all, values))
+            for id_, worker in self._adapter.running():
+                if queue is None or self.record(id_).queue == queue:
+                    number += self._take_back(id_, worker)
         self._adapter.ring()
-        return len(rows)
+        return number
+
+    def orphans(self) -> list[int]:
+        """The ids of running jobs whose worker process is gone."""
+        return [id_ for id_, worker in self._adapter.running() if is_gone(worker)]
+
+    def _take_back(self, id_: int, worker: str) -> bool:
+        """Make a running job ready again if its worker is gone; whether it was."""
+        values = {"id": id_, "worker": worker, "now": self._adapter.clock.now()}
+        return is_gone(worker) and bool(
+            self._adapter.connection.execute(self._sql.take_back, values)
+        )
 
     def check_queue(self, queue: str) -> None:
         """Raise JobNotFoundError if no job is stored in *queue*."""
@@ -101,5 +122,6 @@ class Inspection:
 
 
 def _record(row: tuple[Any, ...]) -> Record:
-    id_, state, *rest = row
+    values: list[Any] = [text(value) if isinstance(value, bytes) else value for value in row]
+    id_, state, *rest = values
     return Record(id_, STATES[state], *rest)

@@ -17,7 +17,10 @@ def prepare(connection: Connection, table: str, *, adopt: bool, create: bool) ->
     version = identify(connection, table)
     if version is None:
         if not create:
-            raise DatabaseFileError(f"{connection.path} holds no table {table} of litejobs")
+            raise DatabaseFileError(
+                f"{connection.path} holds no table {table} of litejobs; "
+                "where an app names its own, say --app MODULE:NAME"
+            )
         if not adopt and _tables(connection):
             raise DatabaseFileError(
                 f"{connection.path} is a database of another program and holds no jobs; if jobs "

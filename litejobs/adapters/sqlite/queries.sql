@@ -1,5 +1,6 @@
 -- Every statement on the table of jobs, by name. In all of them :now is milliseconds since 1970.
--- `state` stands as a literal: only so does a partial index serve (https://sqlite.org/partialindex.html).
+-- Text that people may write by hand comes back as a BLOB: it need not be UTF-8, and decoding it is
+-- the caller's. `state` stands as a literal: only so does a partial index serve (https://sqlite.org/partialindex.html).
 
 -- name: schedule
 -- Store one job: ready where it is due, else scheduled.
@@ -16,7 +17,7 @@ WITH RECURSIVE present (name) AS (
   SELECT (SELECT min(queue) FROM {table} WHERE state = 1 AND queue > present.name)
   FROM present WHERE present.name IS NOT NULL
 )
-SELECT json_group_array(name) FROM present WHERE name IS NOT NULL;
+SELECT CAST(json_group_array(name) AS BLOB) FROM present WHERE name IS NOT NULL;
 
 -- name: look
 -- Is a job ready in :queues, a JSON list, and when is the next scheduled one due? Takes no write
@@ -50,7 +51,7 @@ WHERE id IN (
   WHERE j.id IN (SELECT id FROM {table} WHERE state = 1 AND queue = wanted.value
                  ORDER BY priority, run_at, id LIMIT :limit)
   ORDER BY j.priority, j.run_at, j.id LIMIT :limit)
-RETURNING id, queue, priority, run_at, attempts, locked_by, handler;
+RETURNING id, CAST(queue AS BLOB), priority, run_at, attempts, locked_by, CAST(handler AS BLOB);
 
 -- name: delete
 -- A success or failure whose row goes.
@@ -117,28 +118,42 @@ RETURNING id;
 UPDATE {table}
 SET state = 1, run_at = :now, attempts = 0, failed_at = NULL, finished_at = NULL, updated_at = :now
 WHERE id IN (SELECT id FROM {table} WHERE state = 3
+             -- the first condition is what the index of finished jobs says
              UNION ALL SELECT id FROM {table} WHERE state >= 4 AND state = 5)
   AND (:queue IS NULL OR queue = :queue)
 RETURNING id;
 
+-- name: take_back
+-- A person wants this again, and the worker that had it is gone.
+UPDATE {table}
+SET state = 1, run_at = :now, attempts = 0, locked_at = NULL, locked_by = NULL, updated_at = :now
+WHERE id = :id AND state = 2 AND locked_by = :worker
+RETURNING id;
+
 -- name: running
-SELECT count(*) FROM {table} WHERE state = 2;
+SELECT id, CAST(locked_by AS BLOB) FROM {table} WHERE state = 2;
+
+-- name: count
+SELECT count(*) FROM {table};
 
 -- name: clear
-DELETE FROM {table} RETURNING id;
+DELETE FROM {table};
 
 -- name: counts
-SELECT queue, state, count(*) FROM {table} GROUP BY queue, state ORDER BY queue, state;
+SELECT CAST(queue AS BLOB), state, count(*) FROM {table} GROUP BY queue, state
+ORDER BY queue, state;
 
 -- name: record
-SELECT id, state, queue, priority, run_at, attempts, locked_at, locked_by, last_error, failed_at,
-       finished_at, created_at, updated_at, handler
+SELECT id, state, CAST(queue AS BLOB), priority, run_at, attempts, locked_at,
+       CAST(locked_by AS BLOB), CAST(last_error AS BLOB), failed_at, finished_at, created_at,
+       updated_at, CAST(handler AS BLOB)
 FROM {table} WHERE id = :id;
 
 -- name: records
 -- Newest first; a queue or state of NULL means any.
-SELECT id, state, queue, priority, run_at, attempts, locked_at, locked_by, last_error, failed_at,
-       finished_at, created_at, updated_at, handler
+SELECT id, state, CAST(queue AS BLOB), priority, run_at, attempts, locked_at,
+       CAST(locked_by AS BLOB), CAST(last_error AS BLOB), failed_at, finished_at, created_at,
+       updated_at, CAST(handler AS BLOB)
 FROM {table}
 WHERE (:queue IS NULL OR queue = :queue) AND (:state IS NULL OR state = :state)
 ORDER BY id DESC LIMIT :limit;

@@ -8,8 +8,8 @@ CREATE TABLE {table} (
               -- 4 succeeded, 5 failed, 6 cancelled
   queue       TEXT    NOT NULL DEFAULT 'default',
   priority    INTEGER NOT NULL DEFAULT 50,       -- lower runs first
-  run_at      INTEGER CHECK (run_at IS NOT NULL OR state >= 3),
-  attempts    INTEGER NOT NULL DEFAULT 0 CHECK (attempts >= 0),
+  run_at      INTEGER CHECK (run_at IS NOT NULL OR state >= 4),
+  attempts    INTEGER NOT NULL DEFAULT 0 CHECK (attempts BETWEEN 0 AND 1000000000),
   crashes     INTEGER NOT NULL DEFAULT 0 CHECK (crashes >= 0),
   locked_at   INTEGER,
   locked_by   TEXT CHECK ((locked_by IS NOT NULL) = (state = 2)),
