@@ -6,6 +6,7 @@ import selectors
 import threading
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 
 from litejobs import defaults
 from litejobs.adapters.base import BaseAdapter
@@ -108,7 +109,8 @@ class WorkerThread(threading.Thread):
                 try:
                     self._work(selector)
                 except Exception as error:  # noqa: BLE001  # jobs wait: the thread must go on
-                    log.error("%s; the background worker tries again in %g s", error, pause)  # noqa: TRY400  # one sentence
+                    with suppress(Exception):  # a filter of the app's may raise
+                        log.error("%s; the background worker tries again in %g s", error, pause)  # noqa: TRY400  # one sentence
                     wait(selector, pause)
                     pause = min(longest, 2 * pause)
         self.stop.close()

@@ -146,8 +146,8 @@ class Worker:
             self._strays_of |= {find.worker for find in finds}
             self._trouble.note(error)
             return []
-        self._trouble.end()
         settled, self._outcomes = self._outcomes, []
+        self._trouble.end()
         for job, outcome in settled:
             self.on_settled(job, outcome)
         return found
@@ -200,16 +200,17 @@ class Trouble:
     def note(self, error: Exception) -> None:
         """It went wrong (again)."""
         first, longest = defaults.RECORDING_BACKOFF
-        if not self:
-            log.error("%s; outcomes are kept and tried again, no new jobs are begun", error)
+        is_first = not self
         self._pause = min(longest, 2 * self._pause or first)
         self._until = time.monotonic() + self._pause
+        if is_first:
+            log.error("%s; outcomes are kept and tried again, no new jobs are begun", error)
 
     def end(self) -> None:
         """It works."""
-        if self:
+        was_there, self._pause = bool(self), 0.0
+        if was_there:
             log.warning("storage works again")
-        self._pause = 0.0
 
     def pause(self) -> float:
         """Seconds until the next try; 0 where there is no trouble."""

@@ -6,7 +6,7 @@ import threading
 from pathlib import Path
 
 import pytest
-from helpers import wait_until
+from helpers import DEADLINE, wait_until
 
 from litejobs import background
 from litejobs.adapters.base import BaseAdapter
@@ -41,6 +41,10 @@ def wait_at_gate(word="job"):
 
 def note(word):
     gate.ended.append((word, threading.current_thread().name))
+
+
+def always_raises():
+    raise ValueError("no luck")
 
 
 @pytest.fixture(autouse=True)
@@ -368,14 +372,40 @@ def test_a_logging_filter_that_raises_stops_neither_a_job_nor_its_thread(manager
 
     broken = Broken()
     later, job = manager.create_scheduler(), manager.job(note)
+    bad = manager.create_job(perform=always_raises, max_attempts=1, delete_failed_jobs=True)
     worker = manager.start_background_worker()
+    later(job, ["a"])
+    wait_until(lambda: count(database) == 0, "the first job")
     manager.logger.addFilter(broken)
     try:
-        later(job, ["a"])
-        wait_until(lambda: len(gate.ended) == 1 and count(database) == 0, "the first job")
+        later(bad)
+        wait_until(lambda: count(database) == 0, "the failure, which is logged")
         later(job, ["b"])
-        wait_until(lambda: len(gate.ended) == 2 and count(database) == 0, "the second job")
+        wait_until(lambda: len(gate.ended) == 2, "the job after it")
     finally:
         manager.logger.removeFilter(broken)
 
     assert worker.is_alive()
+
+
+class BrokenFilter(logging.Filter):
+    def filter(self, record):
+        raise RuntimeError("the filter is broken")
+
+
+@pytest.mark.parametrize("error", [LitejobsError("gone"), DiskError("full")], ids=str)
+def test_a_filter_that_raises_over_an_error_of_the_database_ends_no_thread(
+    make_manager, monkeypatch, error
+):
+    monkeypatch.setattr(background.defaults, "RESTART_BACKOFF", (0.001, 0.002))
+    monkeypatch.setattr(background.defaults, "RECORDING_BACKOFF", (0.001, 0.002))
+    adapter = Flaky(error, error, error)
+    manager = make_manager({"sleep_delay": 0.01}, adapters={"flaky": adapter})
+    broken, logger = BrokenFilter(), logging.getLogger("litejobs")
+    logger.addFilter(broken)
+
+    try:
+        manager.start_background_worker()
+        assert adapter.looked.wait(DEADLINE)
+    finally:
+        logger.removeFilter(broken)

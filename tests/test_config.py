@@ -121,3 +121,8 @@ def test_a_priority_is_any_number_that_the_database_holds(number):
 def test_a_priority_that_the_database_cannot_hold_is_refused(number, reason):
     with pytest.raises(ConfigurationError, match=reason):
         check_priority(number)
+
+
+def test_a_duration_has_an_end():
+    with pytest.raises(ConfigurationError, match="max_runtime must be at most 3162240000 seconds"):
+        WorkerGroup(max_runtime=1e12)

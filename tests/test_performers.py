@@ -942,3 +942,24 @@ def test_a_performer_whose_runner_is_gone_ends_after_its_job_without_a_word(proj
 
     assert process.communicate(timeout=DEADLINE)[1] == ""
     assert process.returncode == 0
+
+
+def test_a_process_that_somebody_else_has_reaped_has_ended(monkeypatch):
+    process = object.__new__(PerformerProcess)
+    process.pid = 1  # no child of ours
+    process._process = SimpleNamespace(returncode=None)
+
+    assert process.has_ended()
+
+
+def test_an_app_that_no_process_can_be_started_for_is_refused(monkeypatch):
+    def fail(*_):
+        raise BlockingIOError(11, "Resource temporarily unavailable")
+
+    monkeypatch.setattr("litejobs.performers.scout.PerformerProcess", fail)
+    stop = Stop()
+
+    with pytest.raises(ConfigurationError, match=r"shop cannot be loaded: .*temporarily"):
+        fetch_manifest(Start("shop", "/", None, 0, 10), stop)
+
+    stop.close()

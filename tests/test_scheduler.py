@@ -331,3 +331,11 @@ def test_the_moment_told_is_the_one_stored_to_the_millisecond(later):
 def test_a_wait_that_no_number_of_seconds_holds_is_refused(later, wait):
     with pytest.raises(SchedulingError, match="ends after the year 9999"):
         later(job, wait=wait)
+
+
+@pytest.mark.parametrize("args_list", [3, "abc"])
+def test_many_takes_a_list_of_lists(later, adapter, args_list):
+    with pytest.raises(SchedulingError, match="many takes a list of argument lists"):
+        later.many(job, args_list)
+
+    assert rows(adapter, "id") == []
