@@ -8,7 +8,6 @@ It is only a hint: a worker that hears nothing looks by itself every sleep_delay
 
 import logging
 import os
-import socket
 import sys
 from contextlib import suppress
 from pathlib import Path
@@ -24,6 +23,8 @@ class Bell:
     """The ear of one waiting worker: readable, for a selector, once somebody rang."""
 
     def __init__(self, directory: str) -> None:
+        import socket  # noqa: PLC0415  # as in ring
+
         make(directory)
         self._path = Path(directory) / f"{os.urandom(16).hex()}{_SUFFIX}"
         self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
@@ -56,6 +57,8 @@ def ring(directory: str) -> None:
         return  # no worker has been here yet
     if not names:
         return
+    import socket  # noqa: PLC0415  # 4 ms that who stores jobs while no worker waits need not pay
+
     with (
         suppress(OSError),
         socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sender,

@@ -7,7 +7,6 @@ https://sqlite.org/howtocorrupt.html section 2.2. Across processes they are safe
 """
 
 import os
-import random
 import sqlite3
 import sys
 import threading
@@ -180,6 +179,8 @@ def _patiently(operation: Callable[[], list[Row]], path: str) -> list[Row]:
                 raise DatabaseBusyError(
                     f"{path} was locked by another program for {LOCK_PATIENCE:g} seconds"
                 ) from None
+            import random  # noqa: PLC0415  # 2 ms that only contention costs
+
             longest = 0.001 if waited < 0.1 else min(0.02, waited / 10)  # noqa: PLR2004
             time.sleep(random.uniform(0.2, 1) * longest)  # noqa: S311  # no secret depends on it
 
