@@ -38,11 +38,15 @@ def index_file(name: str) -> None:
         index.execute("INSERT INTO sources (name, text) VALUES (?, ?)", [name, text])
 
 
+def make_index() -> None:
+    with closing(open_index()) as index:
+        index.execute("PRAGMA journal_mode = WAL")
+        index.execute("CREATE VIRTUAL TABLE sources USING fts5(name, text)")
+
+
 def open_index() -> sqlite3.Connection:
     index = sqlite3.connect(INDEX, timeout=30)
-    index.execute("PRAGMA journal_mode = WAL")
     index.execute("PRAGMA synchronous = OFF")  # it can be made anew
-    index.execute("CREATE VIRTUAL TABLE IF NOT EXISTS sources USING fts5(name, text)")
     return index
 
 
@@ -56,6 +60,7 @@ def store_jobs() -> None:
     """Store a job for each file, all of them or none."""
     shutil.rmtree(HOME, ignore_errors=True)
     HOME.mkdir(parents=True)
+    make_index()
     litejobs.configure(database=JOBS)
     calls = [[name] for name in sources()]
     started = time.perf_counter()
