@@ -4,8 +4,11 @@ import sys
 
 import pytest
 
+from litejobs import JobManager, SqliteAdapter
 from litejobs.app import load_app
 from litejobs.errors import UnusableAppError
+from litejobs.perform import load
+from litejobs.performers.wire import Start
 
 MODULES = {
     "shop.py": "manager = make()\nnot_one = 3\n",
@@ -91,3 +94,12 @@ def test_a_module_that_an_app_is_missing_is_not_the_app():
 def test_what_an_app_raises_passes_through():
     with pytest.raises(ZeroDivisionError):
         load_app("broken")
+
+
+def test_a_group_that_the_app_has_no_longer_is_refused(monkeypatch, tmp_path):
+    manager = JobManager(adapters={"sqlite": SqliteAdapter(tmp_path / "jobs.sqlite")})
+    monkeypatch.setattr("litejobs.perform.load_app", lambda _: manager)
+    monkeypatch.setattr(sys, "path", [*sys.path])
+
+    with pytest.raises(UnusableAppError, match="there is no worker group 5: shop has 1"):
+        load(Start("shop", str(tmp_path), None, 5, 10))
