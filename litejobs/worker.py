@@ -5,6 +5,7 @@ import math
 import selectors
 import time
 from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from typing import Protocol
 
 from litejobs import defaults
@@ -176,8 +177,9 @@ def work(workers: Sequence[Worker], selector: selectors.BaseSelector) -> None:
             if not any(moved):
                 wait(selector, min(worker.patience() for worker in workers))
     except BaseException:
-        for worker in workers:
-            worker.abandon()
+        with ExitStack() as stack:  # all of them, also if one goes wrong
+            for worker in workers:
+                stack.callback(worker.abandon)
         raise
 
 

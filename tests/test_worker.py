@@ -588,3 +588,25 @@ def test_a_stop_at_once_ends_while_another_program_holds_the_write_lock(
     other.execute("ROLLBACK")
     other.close()
     assert states(adapter) == {id_: 2}
+
+
+def test_an_error_of_one_worker_on_the_way_out_keeps_no_other_from_settling():
+    class Leaving:
+        finished = False
+
+        def __init__(self, error):
+            self.error, self.abandoned = error, False
+
+        def work_once(self):
+            raise self.error
+
+        def abandon(self):
+            self.abandoned = True
+            raise self.error
+
+    workers = [Leaving(ValueError("first")), Leaving(ValueError("second"))]
+
+    with selectors.DefaultSelector() as selector, pytest.raises(ValueError, match="first|second"):
+        work(workers, selector)
+
+    assert [worker.abandoned for worker in workers] == [True, True]

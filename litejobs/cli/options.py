@@ -13,6 +13,7 @@ from litejobs.config import check_queue
 from litejobs.defaults import WORK_QUEUE
 from litejobs.errors import ConfigurationError, DatabaseFileError, UsageError
 from litejobs.performers.manifest import Storage
+from litejobs.processes.runner import Source
 from litejobs.processes.sources import AppSource, DatabaseSource, default_storage, open_storage
 from litejobs.project import (
     APP_VARIABLE,
@@ -51,7 +52,12 @@ class Project:
     root: Path
     moved: bool  # --root was given
 
-    def source(self, level: str, queues: Sequence[str], count: int | None) -> Any:
+    @property
+    def names_database(self) -> bool:
+        """Whether command, environment or project name the file."""
+        return self.database is not None or names_database(self.root)
+
+    def source(self, level: str, queues: Sequence[str], count: int | None) -> Source:
         """What a runner is to work for."""
         log_level = logging.getLevelNamesMapping()[level.upper()]
         if self.app is not None:
@@ -60,8 +66,7 @@ class Project:
                     f"--queue and --count do not go with an app: the worker groups of {self.app} "
                     "say both"
                 )
-            named = self.database is not None or names_database(self.root)
-            database = self.place().path if named else None
+            database = self.place().path if self.names_database else None
             return AppSource(self.app, self.root, database, log_level)
         place = self.place()
         make_default_directory(place, self.root)
@@ -83,8 +88,7 @@ class Project:
 
     def storage(self) -> SqliteAdapter:
         """The database to look at, opened; one that is missing is refused, not made."""
-        named = self.database is not None or names_database(self.root)
-        if self.app is not None and not named:
+        if self.app is not None and not self.names_database:
             storage, why = _storage_of(self.app, self.root), f"{self.app} says so"
         else:
             place = self.place()

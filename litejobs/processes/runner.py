@@ -18,7 +18,6 @@ from litejobs.performers.wire import Start
 from litejobs.processes.signals import Received, stop_on_signals
 from litejobs.run_directory.bell import Bell
 from litejobs.run_directory.identity import locked_by, new_lease, worker_name
-from litejobs.run_directory.paths import run_directory
 from litejobs.stop import Stop
 from litejobs.worker import Worker, wait, work
 
@@ -125,7 +124,7 @@ class Runner:
             if not places:
                 continue
             adapter.reload()
-            bell = Bell(run_directory(adapter.path))
+            bell = Bell(adapter.run_directory)
             stack.callback(bell.close)
             selector.register(bell, selectors.EVENT_READ, bell.drain)
             performers = Performers(places, selector, self._clock, give_up=self._workoff)

@@ -34,6 +34,7 @@ class SqliteAdapter(BaseAdapter):
     or DatabaseBusyError from every method that reads or writes.
     """
 
+    run_directory: str
     drivers: ClassVar = ("sqlite3", "apsw")
     durabilities: ClassVar = ("full", "normal")
 
@@ -129,7 +130,7 @@ class SqliteAdapter(BaseAdapter):
 
     def ring(self) -> None:
         """Wake the workers that wait for jobs of this database."""
-        ring(run_directory(self.path))
+        ring(self.run_directory)
 
     def _values(self, job: NewJob, now: int) -> dict[str, Any]:
         return {

@@ -229,7 +229,7 @@ def _connect_apsw(path: str) -> Any:
 
     connection = apsw.Connection(path, flags=apsw.SQLITE_OPEN_READWRITE)
     # apsw's SQLite has STAT4: without this it looks at bound values and prepares a statement anew
-    # for each of them, 200 us at every find. https://sqlite.org/queryplanner-ng.html#qpsg
+    # for each of them, which takes longer than to run it. https://sqlite.org/queryplanner-ng.html#qpsg
     connection.config(apsw.SQLITE_DBCONFIG_ENABLE_QPSG, 1)
     return connection
 

@@ -10,7 +10,7 @@ RETURNING id;
 
 -- name: present
 -- The queues that have ready jobs, as a JSON list: one index seek for each. In a statement of its
--- own, for as a part of find it would be kept in a table of its own at each run, 100 us.
+-- own, for as a part of find it would be copied into a temporary table at each run.
 WITH RECURSIVE present (name) AS (
   SELECT min(queue) FROM {table} WHERE state = 1
   UNION ALL
