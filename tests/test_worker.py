@@ -606,7 +606,7 @@ def test_an_error_of_one_worker_on_the_way_out_keeps_no_other_from_settling():
 
     workers = [Leaving(ValueError("first")), Leaving(ValueError("second"))]
 
-    with selectors.DefaultSelector() as selector, pytest.raises(ValueError, match="first|second"):
+    with selectors.DefaultSelector() as selector, pytest.raises(ValueError, match=r"first|second"):
         work(workers, selector)
 
     assert [worker.abandoned for worker in workers] == [True, True]
