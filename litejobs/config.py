@@ -1,11 +1,12 @@
 """Worker groups, and the checks that every option goes through."""
 
 import difflib
+import inspect
 import logging
 import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, fields
-from typing import Any
+from typing import Any, Self
 
 from litejobs import defaults
 from litejobs.errors import ConfigurationError
@@ -17,8 +18,18 @@ MAX_SECONDS = 366 * 24 * 3600 * 100  # a hundred years
 MIN_PRIORITY, MAX_PRIORITY = -(2**63), 2**63 - 1
 
 
+class Options:
+    """What refuses a keyword that it does not take with the nearest one that it does."""
+
+    def __new__(cls, *_args: object, **options: object) -> Self:
+        parameters = inspect.signature(cls.__init__).parameters
+        if not any(one.kind is one.VAR_KEYWORD for one in parameters.values()):
+            check_keys(options, list(parameters)[1:], of=cls.__name__)
+        return super().__new__(cls)
+
+
 @dataclass(frozen=True, kw_only=True)
-class WorkerGroup:
+class WorkerGroup(Options):
     """
     How many workers take jobs of which queues, and under what limits.
 
@@ -39,6 +50,11 @@ class WorkerGroup:
     sleep_delay: float = defaults.SLEEP_DELAY
 
     def __post_init__(self) -> None:
+        if not isinstance(self.adapter, str | None):
+            raise ConfigurationError(
+                f"adapter of a worker group must be one of the manager's keys, got {self.adapter!r}"
+            )
+        check_logger(self.logger)
         if not isinstance(self.queue, str | list | tuple) or not self.queue:
             raise ConfigurationError(
                 f"queue of a worker group must be a name or a list of names, got {self.queue!r}"
@@ -57,13 +73,21 @@ class WorkerGroup:
             return options
         if not isinstance(options, Mapping):
             raise ConfigurationError(f"a worker group is a WorkerGroup or a dict, got {options!r}")
-        check_keys(options, (field.name for field in fields(cls)), of="a worker group")
+        check_keys(options, (field.name for field in fields(cls)), of=cls.__name__)
         return cls(**options)
 
     @property
     def queues(self) -> tuple[str, ...]:
         """The queue names, always as a tuple."""
         return (self.queue,) if isinstance(self.queue, str) else tuple(self.queue)
+
+    def shares_with(self, other: "WorkerGroup") -> str:
+        """A queue that both groups take, or an empty text."""
+        if defaults.WORK_QUEUE in self.queues:
+            return other.queues[0]
+        if defaults.WORK_QUEUE in other.queues:
+            return self.queues[0]
+        return next((queue for queue in self.queues if queue in other.queues), "")
 
     @property
     def limits(self) -> Limits:
@@ -78,7 +102,6 @@ def limits_of(options: object) -> dict[str, Any]:
 
 def check_limits(options: Mapping[str, Any]) -> None:
     """Refuse limits, the group's or a job's own, that are not of their kind."""
-    check_keys(options, (field.name for field in fields(Limits)), of="a job")
     if "max_attempts" in options:
         check_whole("max_attempts", options["max_attempts"], at_least=1, at_most=MAX_ATTEMPTS)
     if "max_runtime" in options:
@@ -107,6 +130,12 @@ def check_queue(name: object) -> str:
             f"{name!r} cannot name a queue: a name is printable text, not '*' and not '!...'"
         )
     return name
+
+
+def check_logger(logger: object) -> None:
+    """Refuse what is no logger of the standard library's; None stands for the default one."""
+    if not isinstance(logger, logging.Logger | None):
+        raise ConfigurationError(f"logger must be a logging.Logger, got {logger!r}")
 
 
 def check_priority(value: object) -> int:

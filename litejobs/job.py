@@ -3,7 +3,7 @@
 import functools
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from typing import Any, Generic, Literal, ParamSpec, TypeVar
+from typing import Any, Generic, Literal, ParamSpec, TypedDict, TypeVar
 
 from litejobs import defaults
 from litejobs.errors import ConfigurationError
@@ -24,6 +24,15 @@ class Limits:
     def overridden(self, own: Mapping[str, Any]) -> "Limits":
         """These limits with *own* in place of the like-named ones."""
         return replace(self, **own) if own else self
+
+
+class OwnLimits(TypedDict, total=False):
+    """The limits that a job declares for itself."""
+
+    max_attempts: int
+    max_runtime: float  # seconds
+    delete_successful_jobs: bool
+    delete_failed_jobs: bool
 
 
 @dataclass(frozen=True, slots=True)

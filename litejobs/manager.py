@@ -6,18 +6,29 @@ import sys
 import threading
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict
+from itertools import combinations
 from pathlib import Path
 from types import ModuleType
-from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar, overload
+from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar, Unpack, overload
 
 from litejobs import context, defaults
 from litejobs.adapters.base import BaseAdapter
 from litejobs.clock import Clock, SystemClock
-from litejobs.config import WorkerGroup, check_limits, check_priority, check_queue
+from litejobs.config import (
+    Options,
+    WorkerGroup,
+    check_keys,
+    check_limits,
+    check_logger,
+    check_priority,
+    check_queue,
+)
 from litejobs.errors import ConfigurationError, SchedulingError
-from litejobs.job import Job
+from litejobs.job import Job, OwnLimits
 from litejobs.loader import Loader
 from litejobs.project import root_of_file
+from litejobs.run_directory.identity import worker_name
 from litejobs.scheduler import Scheduler, Target
 
 if TYPE_CHECKING:
@@ -26,9 +37,10 @@ if TYPE_CHECKING:
 
 P = ParamSpec("P")
 R = TypeVar("R")
+_JOB_OPTIONS = ("queue", "priority", "properties", *OwnLimits.__annotations__)
 
 
-class BaseManager(ABC):
+class BaseManager(Options, ABC):
     """Declares jobs and starts workers; where the jobs are stored is its subclasses' matter."""
 
     def __init__(
@@ -39,6 +51,7 @@ class BaseManager(ABC):
         clock: Clock | None,
     ) -> None:
         self.queues = None if queues is None else _checked_queues(queues)
+        check_logger(logger)
         self.logger = logger or logging.getLogger("litejobs")
         self.workers = (WorkerGroup(),) if workers is None else _checked_groups(workers)
         self.clock = clock or SystemClock()
@@ -67,7 +80,7 @@ class BaseManager(ABC):
         queue: str = ...,
         priority: int = ...,
         properties: Mapping[str, Any] | None = ...,
-        **own_limits: Any,
+        **own_limits: Unpack[OwnLimits],
     ) -> Callable[[Callable[P, R]], Job[P, R]]: ...
 
     def job(self, perform: Callable[..., Any] | None = None, /, **options: Any) -> Any:
@@ -87,7 +100,7 @@ class BaseManager(ABC):
         queue: str = defaults.QUEUE,
         priority: int = defaults.PRIORITY,
         properties: Mapping[str, Any] | None = None,
-        **own_limits: Any,
+        **own_limits: Unpack[OwnLimits],
     ) -> Job[P, R]:
         """
         Declare *perform* as a job, stored in *queue* with *priority* (lower runs first).
@@ -99,6 +112,7 @@ class BaseManager(ABC):
             raise ConfigurationError(
                 f"perform of a job must be a function made by def, got {perform!r}"
             )
+        check_keys(own_limits, _JOB_OPTIONS, of="a job")
         check_limits(own_limits)
         self._check_declared(queue)
         job: Job[P, R] = Job(
@@ -177,10 +191,10 @@ class JobManager(BaseManager):
         self.adapters = dict(_checked_adapters(adapters))
         self._announced: set[BaseAdapter] = set()
         for group in self.workers:
-            self.adapter(group.adapter)
             for queue in group.queues:
                 if queue != defaults.WORK_QUEUE:
                     self._check_declared(queue)
+        check_apart([(group, self.adapter(group.adapter)) for group in self.workers])
 
     def adapter(self, key: str | None) -> BaseAdapter:
         if key is None:
@@ -199,6 +213,7 @@ class JobManager(BaseManager):
         self, adapter: str | None = None, logger: logging.Logger | None = None
     ) -> Scheduler:
         """A ``later`` that stores in the adapter of that name (None: the first)."""
+        check_logger(logger)
         storage = self.adapter(adapter)
         return Scheduler(
             lambda job: self._target(job, storage),
@@ -224,6 +239,30 @@ class JobManager(BaseManager):
             storage.set_meta("app", self.where)
         self.logger.info("jobs are stored in %s", storage.describe())
         self._announced.add(storage)
+
+
+def check_apart(groups: Sequence[tuple[WorkerGroup, BaseAdapter]]) -> None:
+    """Refuse groups whose workers have one name, or leave to chance which limits a job has."""
+    for (one, (first, here)), (other, (second, there)) in combinations(enumerate(groups), 2):
+        if here != there:
+            continue
+        if worker_name(first.queues, 0) == worker_name(second.queues, 0):
+            raise ConfigurationError(
+                f"worker groups {one} and {other} take the same queues, "
+                f"{', '.join(first.queues)}: make them one group with a higher count"
+            )
+        shared = first.shares_with(second)
+        differing = [
+            key
+            for key, value in asdict(first.limits).items()
+            if value != getattr(second.limits, key)
+        ]
+        if shared and differing:
+            raise ConfigurationError(
+                f"worker groups {one} and {other} both take queue {shared!r} but differ in "
+                f"{', '.join(differing)}: which holds would be chance; name the queues of each "
+                "group, or give jobs limits of their own"
+            )
 
 
 def _checked_queues(queues: object) -> tuple[str, ...]:

@@ -2,7 +2,7 @@ import logging
 
 import pytest
 
-from litejobs.config import WorkerGroup, check_priority, check_queue
+from litejobs.config import Options, WorkerGroup, check_priority, check_queue
 from litejobs.errors import ConfigurationError
 from litejobs.job import Limits
 
@@ -51,8 +51,8 @@ def test_one_queue_may_be_named_alone_or_in_a_list(queue):
     ("options", "reason"),
     [
         ({"max_atempts": 3}, "'max_atempts' is not an option .*did you mean 'max_attempts'"),
-        ({"xyz": 1}, "'xyz' is not an option of a worker group; the options are adapter, logger"),
-        ({5: 1}, "5 is not an option of a worker group"),
+        ({"xyz": 1}, "'xyz' is not an option of WorkerGroup; the options are adapter, logger"),
+        ({5: 1}, "5 is not an option of WorkerGroup"),
         ("email", "a worker group is a WorkerGroup or a dict, got 'email'"),
         (None, "a worker group is a WorkerGroup or a dict, got None"),
     ],
@@ -63,9 +63,37 @@ def test_what_is_no_group_is_refused_with_the_nearest_right_word(options, reason
         WorkerGroup.of(options)
 
 
+def test_a_keyword_that_a_group_does_not_take_is_refused_with_the_nearest_one():
+    with pytest.raises(ConfigurationError, match=r"'max_atempts' is not .*mean 'max_attempts'"):
+        WorkerGroup(max_atempts=3)
+
+
+def test_a_subclass_that_takes_any_keyword_may_have_them():
+    class Wide(Options):
+        def __init__(self, **options):
+            self.options = options
+
+    assert Wide(anything=1).options == {"anything": 1}
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "shared"),
+    [
+        ("a", "b", ""),
+        ("*", ["b", "c"], "b"),
+        (["b", "c"], "*", "b"),
+        (["a", "b"], ["c", "b"], "b"),
+    ],
+)
+def test_groups_know_a_queue_that_both_take(first, second, shared):
+    assert WorkerGroup(queue=first).shares_with(WorkerGroup(queue=second)) == shared
+
+
 @pytest.mark.parametrize(
     ("options", "reason"),
     [
+        ({"adapter": 5}, "adapter of a worker group must be one of the manager's keys, got 5"),
+        ({"logger": "shop"}, r"logger must be a logging\.Logger, got 'shop'"),
         ({"count": 0}, "count must be at least 1, got 0"),
         ({"count": 257}, "count must be at most 256, got 257"),
         ({"count": True}, "count must be a whole number, got True"),

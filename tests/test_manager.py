@@ -107,12 +107,62 @@ def test_options_are_kept(make_manager):
             {"queues": ["default"], "workers": [{"queue": ["default", "emial"]}]},
             "queue 'emial' is not one of the declared queues: default",
         ),
+        ({"logger": "shop"}, r"logger must be a logging\.Logger, got 'shop'"),
+        ({"adaptors": {}}, "'adaptors' is not an option of JobManager; did you mean 'adapters'"),
+        (
+            {"workers": [{"queue": "email"}, {"queue": "email"}]},
+            "worker groups 0 and 1 take the same queues, email: make them one group with a higher",
+        ),
+        (
+            {"workers": [{"queue": ["a", "b"]}, {"queue": "c"}, {"queue": "a-b"}]},
+            "worker groups 0 and 2 take the same queues, a, b",
+        ),
+        (
+            {"workers": [{"queue": "*"}, {"queue": "email", "max_attempts": 1}]},
+            "worker groups 0 and 1 both take queue 'email' but differ in max_attempts: which",
+        ),
     ],
     ids=str,
 )
 def test_an_option_that_is_not_of_its_kind_is_refused(make_manager, options, reason):
     with pytest.raises(ConfigurationError, match=reason):
         make_manager(**options)
+
+
+@pytest.mark.parametrize(
+    "workers",
+    [
+        [{"queue": "*", "count": 2}, {"queue": "email", "sleep_delay": 1}],
+        [{"queue": "a", "max_attempts": 1}, {"queue": "b"}],
+        [{"queue": "email", "adapter": "a"}, {"queue": "email", "adapter": "b", "max_attempts": 1}],
+    ],
+    ids=["one helps out in a queue", "limits differ", "storages differ"],
+)
+def test_groups_that_leave_nothing_to_chance_are_taken(make_manager, workers):
+    assert len(make_manager(workers=workers).workers) == len(workers)
+
+
+def test_groups_overlap_also_where_two_adapters_are_one_storage(database):
+    adapters = {"safe": SqliteAdapter(database), "fast": SqliteAdapter(database)}
+    workers = [{"adapter": "safe"}, {"adapter": "fast", "queue": "email", "max_attempts": 1}]
+
+    with pytest.raises(ConfigurationError, match="worker groups 0 and 1 both take queue 'email'"):
+        JobManager(adapters, workers=workers)
+
+
+def test_a_scheduler_with_a_logger_that_is_none_is_refused(manager):
+    with pytest.raises(ConfigurationError, match=r"logger must be a logging\.Logger, got 'web'"):
+        manager.create_scheduler(logger="web")
+
+
+def test_an_adapter_without_a_method_of_the_contract_is_refused():
+    class Half(BaseAdapter):
+        schedule = find = success = error = failure = None
+
+    with pytest.raises(
+        TypeError, match=r"abstract class Half with(out an implementation for)? abs"
+    ):
+        Half()
 
 
 def test_a_group_may_take_all_of_the_declared_queues(make_manager):
@@ -169,6 +219,7 @@ def test_a_job_is_called_like_its_function_and_says_what_it_is(manager):
             {"max_atempts": 3},
             "'max_atempts' is not an option of a job; did you mean 'max_attempts'",
         ),
+        ({"proprity": 3}, "'proprity' is not an option of a job; did you mean 'priority'"),
         ({"max_attempts": 0}, "max_attempts must be at least 1, got 0"),
         ({"max_runtime": 0}, "max_runtime must be more than 0 seconds, got 0"),
         ({"delete_failed_jobs": "yes"}, "delete_failed_jobs must be True or False, got 'yes'"),

@@ -1,5 +1,6 @@
 """The database as a file: made private, told from foreign ones, refused in words and untouched."""
 
+import logging
 import os
 import shutil
 import stat
@@ -17,7 +18,7 @@ from litejobs.adapters.sqlite.adapter import SqliteAdapter
 from litejobs.adapters.sqlite.connection import Connection
 from litejobs.adapters.sqlite.migrations import APPLICATION_ID
 from litejobs.errors import ConfigurationError, DatabaseFileError, DiskError
-from litejobs.job import NewJob
+from litejobs.job import NewJob, Outcome, StoredJob
 
 JOB = NewJob("{}", "default", 50, 0)
 on_linux = pytest.mark.skipif(sys.platform != "linux", reason="mounts are read on Linux only")
@@ -563,3 +564,47 @@ def test_a_refused_database_is_closed(database, driver):
 
     assert "newer litejobs" in str(caught.value)
     assert [path.name for path in database.parent.iterdir()] == [database.name]
+
+
+# Options
+
+
+def test_an_adapter_speaks_through_the_logger_it_was_given(make, database, caplog, driver):
+    adapter = make(logger=logging.getLogger("shop.storage"))
+    job = StoredJob(7, "default", 50, 0, 1, "nobody", "{}")
+
+    with caplog.at_level(logging.DEBUG):
+        adapter.settle(job, Outcome("success"))
+
+    told = [(record.name, record.getMessage()) for record in caplog.records]
+    assert told == [
+        ("shop.storage", f"opened {database} ({driver}, durability full)"),
+        ("shop.storage", "job 7 was no longer ours: its success changed nothing"),
+    ]
+
+
+def test_an_adapter_without_a_logger_of_its_own_speaks_through_the_librarys(make):
+    assert make().logger is logging.getLogger("litejobs")
+
+
+@pytest.mark.parametrize(
+    ("options", "reason"),
+    [
+        ({"durabilty": "full"}, "'durabilty' is not an option of .*mean 'durability'"),
+        ({"logger": "shop"}, r"logger must be a logging\.Logger, got 'shop'"),
+    ],
+    ids=str,
+)
+def test_an_option_that_an_adapter_cannot_use_is_refused(database, options, reason):
+    with pytest.raises(ConfigurationError, match=reason):
+        SqliteAdapter(database, **options)
+
+
+def test_adapters_are_equal_where_their_jobs_are_the_same(database, tmp_path):
+    adapter = SqliteAdapter(database)
+
+    assert adapter == SqliteAdapter(str(database), durability="normal")
+    assert len({adapter, SqliteAdapter(database)}) == 1
+    assert adapter != SqliteAdapter(database, table="mail")
+    assert adapter != SqliteAdapter(tmp_path / "other.sqlite")
+    assert adapter != database

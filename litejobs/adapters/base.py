@@ -4,8 +4,6 @@ from collections.abc import Collection, Iterable, Sequence
 
 from litejobs.job import Find, NewJob, Outcome, Settlement, StoredJob
 
-log = logging.getLogger("litejobs")
-
 
 class BaseAdapter(ABC):
     """
@@ -18,6 +16,9 @@ class BaseAdapter(ABC):
 
     #: Where the workers on this storage wake each other; None: they look every sleep_delay.
     run_directory: str | None = None
+
+    #: Where the adapter says what it notices.
+    logger: logging.Logger = logging.getLogger("litejobs")
 
     @abstractmethod
     def schedule(self, jobs: Sequence[NewJob]) -> list[int]:
@@ -112,7 +113,9 @@ class BaseAdapter(ABC):
             case _:
                 held = self.release(job)
         if not held:
-            log.warning("job %d was no longer ours: its %s changed nothing", job.id, outcome.kind)
+            self.logger.warning(
+                "job %d was no longer ours: its %s changed nothing", job.id, outcome.kind
+            )
 
     def get_meta(self, key: str) -> str | None:
         """A fact stored with the jobs, or None."""

@@ -11,6 +11,7 @@ from litejobs.adapters.sqlite import file, migrations
 from litejobs.adapters.sqlite.connection import Connection, Connections, DriverName, Durability
 from litejobs.adapters.sqlite.queries import Queries
 from litejobs.clock import Clock, SystemClock
+from litejobs.config import Options, check_logger
 from litejobs.errors import ConfigurationError, DatabaseFileError, JobStateError
 from litejobs.job import Find, NewJob, Settlement, StoredJob
 from litejobs.run_directory.bell import ring
@@ -18,10 +19,9 @@ from litejobs.run_directory.identity import is_gone
 from litejobs.run_directory.paths import run_directory
 
 _TABLE_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,62}")
-log = logging.getLogger("litejobs")
 
 
-class SqliteAdapter(BaseAdapter):
+class SqliteAdapter(Options, BaseAdapter):
     """
     Jobs in one table of an SQLite file in WAL mode.
 
@@ -67,11 +67,21 @@ class SqliteAdapter(BaseAdapter):
         self.durability = durability
         self.driver = driver
         self.mode = mode
-        self.logger = logger or log
+        check_logger(logger)
+        self.logger = logger or logging.getLogger("litejobs")
         self.clock = clock or SystemClock()
         self.sql = Queries(table)
         self._connections = Connections()
         self._prepared = False
+
+    def __eq__(self, other: object) -> bool:
+        """Two adapters are equal if their jobs are the same."""
+        if not isinstance(other, SqliteAdapter):
+            return NotImplemented
+        return (self.path, self.table) == (other.path, other.table)
+
+    def __hash__(self) -> int:
+        return hash((self.path, self.table))
 
     def describe(self) -> str:
         return self.path
@@ -111,6 +121,7 @@ class SqliteAdapter(BaseAdapter):
             connection.close()
             raise
         self._prepared = True
+        self.logger.debug("opened %s (%s, durability %s)", self.path, self.driver, self.durability)
         return connection
 
     # Storing
