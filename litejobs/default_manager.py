@@ -4,7 +4,7 @@ import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from types import FunctionType
+from types import FrameType, FunctionType
 from typing import TYPE_CHECKING, Any
 
 from litejobs import context
@@ -26,6 +26,7 @@ from litejobs.scheduler import Scheduler, Target
 
 if TYPE_CHECKING:
     from litejobs.background import BackgroundWorker
+    from litejobs.inline import InlineWorker
 
 
 class DefaultManager(BaseManager):
@@ -84,10 +85,18 @@ class DefaultManager(BaseManager):
         return Loader(self.declared, self._root, self._hint)
 
     def start_background_worker(self) -> "BackgroundWorker":
-        caller = sys._getframe(1).f_code.co_filename  # noqa: SLF001  # whose project it is
-        if self._root is None and Path(caller).is_file():
-            self._root = root_of_file(Path(caller))
+        self._use_root_of(sys._getframe(1))  # noqa: SLF001  # the caller
         return super().start_background_worker()
+
+    def create_worker(self, *where: int, **how: Any) -> "InlineWorker":
+        self._use_root_of(sys._getframe(1))  # noqa: SLF001  # the caller
+        return super().create_worker(*where, **how)
+
+    def _use_root_of(self, caller: FrameType) -> None:
+        """Where no command says whose project it is, whoever wants workers does."""
+        file = Path(caller.f_code.co_filename)
+        if self._root is None and file.is_file():
+            self._root = root_of_file(file)
 
     def _target(self, job: Callable[..., Any]) -> Target:
         if not isinstance(job, Job | FunctionType):

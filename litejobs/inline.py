@@ -1,8 +1,23 @@
-from collections.abc import Sequence
+"""Jobs that run right here: the executor of one thread, and the worker around it."""
+
+import logging
+import selectors
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack, suppress
 from math import inf
 
+from litejobs import defaults
+from litejobs.adapters.base import BaseAdapter
+from litejobs.clock import Clock
+from litejobs.config import WorkerGroup
 from litejobs.execution import Execution
-from litejobs.job import Find, Settlement, StoredJob
+from litejobs.job import Find, Outcome, Settlement, StoredJob
+from litejobs.run_directory.bell import Bell
+from litejobs.run_directory.identity import locked_by, worker_name
+from litejobs.stop import Stop
+from litejobs.worker import Worker, wait, work
+
+log = logging.getLogger("litejobs")
 
 
 class Inline:
@@ -38,3 +53,94 @@ class Inline:
 
     def patience(self) -> float:
         return inf
+
+
+class InlineWorker:
+    """
+    One worker of a group that runs its jobs right here, on the thread that calls ``run``.
+
+    Made by ``JobManager.create_worker``. Its jobs cannot be killed.
+    """
+
+    def __init__(
+        self,
+        group: WorkerGroup,
+        adapter: BaseAdapter,
+        execution: Callable[[WorkerGroup], Execution],
+        clock: Clock,
+        index: int,
+        lease: str,
+        *,
+        workoff: bool = False,
+        clear: bool = False,
+    ) -> None:
+        self.name = worker_name(group.queues, index)
+        self.adapter = adapter
+        self.stopping = Stop()
+        self.on_settled: Callable[[StoredJob, Outcome], None] = lambda _job, _outcome: None
+        self._group = group
+        self._execution = execution
+        self._clock = clock
+        self._find = Find(locked_by(self.name, lease), group.queues, group.max_runtime)
+        self._workoff = workoff
+        self._clear = clear
+
+    def run(self) -> None:
+        """
+        Run jobs as they become due, until ``stop``.
+
+        Raises a StorageError if the storage cannot be opened. Later ones are waited out; a workoff
+        raises those too.
+        """
+        try:
+            if self._clear:
+                count = self.adapter.clear()
+                log.info("%d jobs deleted from %s", count, self.adapter.describe())
+                return
+            self.adapter.reload()
+            self.work()
+        finally:
+            self.stopping.close()
+
+    def stop(self) -> None:
+        """Begin no new job; ``run`` returns when the running one has ended. For any thread."""
+        self.stopping.request()
+
+    def work(self) -> None:
+        """``run`` without its opening and closing."""
+        pause, longest = defaults.RESTART_BACKOFF
+        with selectors.DefaultSelector() as selector:
+            selector.register(self.stopping, selectors.EVENT_READ, self.stopping.drain)
+            while True:
+                try:
+                    return self._work(selector)
+                except Exception as error:  # jobs wait: the worker must go on
+                    if self._workoff:
+                        raise
+                    with suppress(Exception):  # a filter of the app's may raise
+                        log.error("%s; %s tries again in %g s", error, self.name, pause)  # noqa: TRY400  # one sentence
+                wait(selector, pause)
+                if self.stopping.requested:
+                    return None
+                pause = min(longest, 2 * pause)
+
+    def _work(self, selector: selectors.BaseSelector) -> None:
+        with ExitStack() as stack:
+            stack.callback(self.adapter.close)
+            execution = self._execution(self._group)
+            stack.callback(execution.close)
+            if self.adapter.run_directory:
+                bell = Bell(self.adapter.run_directory)
+                stack.callback(bell.close)
+                selector.register(bell, selectors.EVENT_READ, bell.drain)
+                stack.callback(selector.unregister, bell)
+            worker = Worker(
+                self.adapter,
+                Inline(execution, self._find),
+                stop=self.stopping,
+                clock=self._clock,
+                sleep_delay=self._group.sleep_delay,
+                workoff=self._workoff,
+                on_settled=self.on_settled,
+            )
+            work([worker], selector)

@@ -23,17 +23,19 @@ from litejobs.config import (
     check_logger,
     check_priority,
     check_queue,
+    check_whole,
 )
 from litejobs.errors import ConfigurationError, SchedulingError
 from litejobs.job import Job, OwnLimits
 from litejobs.loader import Loader
 from litejobs.project import root_of_file
-from litejobs.run_directory.identity import worker_name
+from litejobs.run_directory.identity import new_lease, worker_name
 from litejobs.scheduler import Scheduler, Target
 
 if TYPE_CHECKING:
     from litejobs.background import BackgroundWorker
     from litejobs.execution import Execution
+    from litejobs.inline import InlineWorker
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -137,13 +139,51 @@ class BaseManager(Options, ABC):
 
         with self._starting:
             if self._background is None or not self._background.is_alive():
-                groups = [(group, self.adapter(group.adapter)) for group in self.workers]
-                worker = BackgroundWorker(groups, self.execution, self.clock)
+                lease = new_lease()
+                worker = BackgroundWorker(
+                    [
+                        self._worker(group, id_, lease)
+                        for group in self.workers
+                        for id_ in range(group.count)
+                    ]
+                )
                 if context.loading_now():
                     return worker
                 worker.start()
                 self._background = worker
             return self._background
+
+    def create_worker(
+        self,
+        index: int,
+        id: int = 0,  # noqa: A002  # the specification's word
+        *,
+        workoff: bool = False,
+        clear: bool = False,
+    ) -> "InlineWorker":
+        """
+        One worker of the group at *index* of ``workers``; its ``run`` runs jobs on this thread.
+
+        *id* is its number in the group. *workoff*: ``run`` returns when no job is due any more.
+        *clear*: ``run`` runs no job but deletes all that the group's storage holds.
+        """
+        check_whole("index", index, at_least=0)
+        check_whole("id", id, at_least=0)
+        return self._worker(self.group(index), id, new_lease(), workoff=workoff, clear=clear)
+
+    def group(self, index: int) -> WorkerGroup:
+        """The worker group with that number; raises ConfigurationError if there is none."""
+        if index >= len(self.workers):
+            raise ConfigurationError(
+                f"there is no worker group {index}; there are {len(self.workers)}, the first is 0"
+            )
+        return self.workers[index]
+
+    def _worker(self, group: WorkerGroup, id_: int, lease: str, **how: bool) -> "InlineWorker":
+        from litejobs.inline import InlineWorker  # noqa: PLC0415  # for workers only
+
+        adapter = self.adapter(group.adapter)
+        return InlineWorker(group, adapter, self.execution, self.clock, id_, lease, **how)
 
     def execution(self, group: WorkerGroup) -> "Execution":
         """What runs the jobs of *group*; for one thread."""

@@ -345,7 +345,7 @@ def test_between_two_tries_a_worker_waits_longer_each_time_up_to_a_limit(
     manager.start_background_worker()
     assert adapter.looked.wait(60)
 
-    pauses = [record.args[1] for record in caplog.records]
+    pauses = [record.args[2] for record in caplog.records]
     assert pauses == [0.001, 0.002, 0.003, 0.003]
 
 
@@ -358,8 +358,8 @@ def test_a_worker_in_trouble_can_be_stopped(make_manager, monkeypatch):
     assert worker.stop(60)
 
 
-def test_a_worker_without_groups_has_ended(clock):
-    worker = BackgroundWorker([], None, clock)
+def test_a_worker_without_groups_has_ended():
+    worker = BackgroundWorker([])
 
     assert not worker.is_alive()
     assert worker.stop()
