@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from litejobs.adapters.base import BaseAdapter
     from litejobs.adapters.sqlite.adapter import SqliteAdapter
     from litejobs.background import BackgroundWorker
+    from litejobs.clock import Clock, SystemClock
     from litejobs.config import WorkerGroup
     from litejobs.context import CurrentJob, current_job
     from litejobs.default_manager import later
@@ -25,13 +26,14 @@ if TYPE_CHECKING:
         SchedulingError,
         StorageError,
     )
-    from litejobs.job import Job
+    from litejobs.job import Job, NewJob, StoredJob
     from litejobs.manager import JobManager
     from litejobs.scheduler import ScheduledJob, Scheduler
 
 __all__ = [
     "BackgroundWorker",
     "BaseAdapter",
+    "Clock",
     "ConfigurationError",
     "CurrentJob",
     "DatabaseBusyError",
@@ -40,11 +42,14 @@ __all__ = [
     "Job",
     "JobManager",
     "LitejobsError",
+    "NewJob",
     "ScheduledJob",
     "Scheduler",
     "SchedulingError",
     "SqliteAdapter",
     "StorageError",
+    "StoredJob",
+    "SystemClock",
     "WorkerGroup",
     "configure",
     "current_job",
@@ -54,20 +59,24 @@ __all__ = [
 
 _HOMES = {
     "BackgroundWorker": ("litejobs.background", "BackgroundWorker"),
+    "BaseAdapter": ("litejobs.adapters.base", "BaseAdapter"),
+    "Clock": ("litejobs.clock", "Clock"),
     "ConfigurationError": ("litejobs.errors", "ConfigurationError"),
+    "CurrentJob": ("litejobs.context", "CurrentJob"),
     "DatabaseBusyError": ("litejobs.errors", "DatabaseBusyError"),
     "DatabaseFileError": ("litejobs.errors", "DatabaseFileError"),
     "DiskError": ("litejobs.errors", "DiskError"),
-    "Scheduler": ("litejobs.scheduler", "Scheduler"),
-    "SchedulingError": ("litejobs.errors", "SchedulingError"),
-    "StorageError": ("litejobs.errors", "StorageError"),
-    "BaseAdapter": ("litejobs.adapters.base", "BaseAdapter"),
-    "CurrentJob": ("litejobs.context", "CurrentJob"),
     "Job": ("litejobs.job", "Job"),
     "JobManager": ("litejobs.manager", "JobManager"),
     "LitejobsError": ("litejobs.errors", "LitejobsError"),
+    "NewJob": ("litejobs.job", "NewJob"),
     "ScheduledJob": ("litejobs.scheduler", "ScheduledJob"),
+    "Scheduler": ("litejobs.scheduler", "Scheduler"),
+    "SchedulingError": ("litejobs.errors", "SchedulingError"),
     "SqliteAdapter": ("litejobs.adapters.sqlite.adapter", "SqliteAdapter"),
+    "StorageError": ("litejobs.errors", "StorageError"),
+    "StoredJob": ("litejobs.job", "StoredJob"),
+    "SystemClock": ("litejobs.clock", "SystemClock"),
     "WorkerGroup": ("litejobs.config", "WorkerGroup"),
     "current_job": ("litejobs.context", "current_job"),
     "jobs": ("litejobs.default_manager", "manager"),

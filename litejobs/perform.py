@@ -6,23 +6,25 @@ Started by a runner as ``python -P -m litejobs.perform DESCRIPTOR NAME``; the na
 
 import importlib
 import sys
+from functools import partial
 from pathlib import Path
 
+from litejobs.adapters.base import BaseAdapter
 from litejobs.adapters.sqlite.adapter import SqliteAdapter
 from litejobs.app import load_app
 from litejobs.config import WorkerGroup
 from litejobs.context import loading
 from litejobs.errors import UnusableAppError
-from litejobs.execution import Execution
 from litejobs.logs import configure
 from litejobs.manager import BaseManager, JobManager
-from litejobs.performers.child import serve
+from litejobs.performers.child import Task, clear, perform, serve, work
 from litejobs.performers.manifest import DeclaredJob, Group, Manifest, Storage
 from litejobs.performers.wire import Start
+from litejobs.rules.text import printable
 
 
-def load(start: Start) -> tuple[Manifest, Execution]:
-    """The app that a runner asks for, told in a manifest, and what runs the jobs of its group."""
+def load(start: Start) -> tuple[Manifest, Task]:
+    """The app that a runner asks for, told in a manifest, and what it asks the app to do."""
     sys.path.insert(0, start.root)
     importlib.invalidate_caches()
     if start.app is None:
@@ -30,16 +32,22 @@ def load(start: Start) -> tuple[Manifest, Execution]:
     with loading(start.app):
         manager = load_app(start.app)
     manifest = manifest_of(manager)
+    if start.task == "clear":
+        return manifest, partial(clear, manager.adapter(start.adapter))
     if start.group >= len(manager.workers):
         raise UnusableAppError(
             f"there is no worker group {start.group}: {start.app} has {len(manager.workers)}"
         )
     group = manager.workers[start.group]
     _set_up_logs(start, manager, group)
-    return manifest, manager.execution(group)
+    if start.task == "perform":
+        return manifest, partial(perform, manager.execution(group))
+    worker = manager.create_worker(start.group, start.id, workoff=start.task == "workoff")
+    worker.adapter.reload()
+    return manifest, partial(work, worker)
 
 
-def _load_default(start: Start) -> tuple[Manifest, Execution]:
+def _load_default(start: Start) -> tuple[Manifest, Task]:
     from litejobs.default_manager import manager  # noqa: PLC0415  # not needed with an app
 
     assert start.database is not None
@@ -47,26 +55,12 @@ def _load_default(start: Start) -> tuple[Manifest, Execution]:
     manager.use_root(Path(start.root), hint=start.hint)
     group = WorkerGroup()
     _set_up_logs(start, manager, group)
-    return Manifest((), {}, ()), manager.execution(group)
+    return Manifest((), {}, ()), partial(perform, manager.execution(group))
 
 
 def manifest_of(manager: JobManager) -> Manifest:
-    """
-    What a runner must know of an app.
-
-    Raises UnusableAppError if a group's adapter is none that a runner can open.
-    """
-    storages = {}
-    for key, adapter in manager.adapters.items():
-        if isinstance(adapter, SqliteAdapter):
-            storages[key] = Storage(adapter.path, adapter.table, adapter.durability, adapter.mode)
+    """What a runner must know of an app."""
     first = next(iter(manager.adapters))
-    for number, group in enumerate(manager.workers):
-        if (group.adapter or first) not in storages:
-            raise UnusableAppError(
-                f"worker group {number} is on adapter {group.adapter or first!r}, which is no "
-                "SqliteAdapter: run it with start_background_worker()"
-            )
     return Manifest(
         groups=tuple(
             Group(
@@ -74,12 +68,19 @@ def manifest_of(manager: JobManager) -> Manifest:
             )
             for group in manager.workers
         ),
-        storages=storages,
+        adapters={key: _storage(adapter) for key, adapter in manager.adapters.items()},
         jobs=tuple(
             DeclaredJob(path, name, job.own_limits)
             for (path, name), job in manager.declared.items()
         ),
     )
+
+
+def _storage(adapter: BaseAdapter) -> Storage | str:
+    """What a runner needs to open the adapter, or its name where it cannot."""
+    if type(adapter) is not SqliteAdapter:
+        return printable(adapter.describe())
+    return Storage(adapter.path, adapter.table, adapter.durability, adapter.mode)
 
 
 def _set_up_logs(start: Start, manager: BaseManager, group: WorkerGroup) -> None:

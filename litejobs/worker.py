@@ -162,7 +162,19 @@ class Worker:
         return math.inf if run_at is None else max(0, run_at - self.clock.now()) / 1000
 
 
-def work(workers: Sequence[Worker], selector: selectors.BaseSelector) -> None:
+class Works(Protocol):
+    """What the loop asks of a worker, or of something that stands for several."""
+
+    finished: bool
+
+    def work_once(self) -> bool: ...
+
+    def patience(self) -> float: ...
+
+    def abandon(self) -> None: ...
+
+
+def work(workers: Sequence[Works], selector: selectors.BaseSelector) -> None:
     """
     Run jobs as they become eligible, until every worker has finished.
 

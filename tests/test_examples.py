@@ -41,6 +41,17 @@ def test_the_standard_library_is_indexed_by_workers_and_searched(project):
     assert "weakref.py" in second.out
 
 
+def test_the_memory_adapter_runs_beside_sqlite(project):
+    shutil.copytree(EXAMPLES / "memory_adapter", project.directory, dirs_exist_ok=True)
+    project.litejobs("clear", "--yes")  # memory may hold jobs of an earlier run
+    project.run("jobs.py")
+
+    result = project.litejobs("workoff")
+
+    assert sorted(result.out.splitlines()[:2]) == ["hello, SQLite!", "hello, memory!"]
+    assert "2 succeeded" in result.out
+
+
 @contextmanager
 def running(process):
     """A server or worker, ended afterwards; it must take SIGINT well."""
@@ -105,5 +116,5 @@ def test_the_flask_app_leaves_the_mail_to_a_worker_process_when_asked(project, f
 def test_the_examples_need_no_more_than_the_package_and_flask():
     names = {path.name for path in EXAMPLES.iterdir() if path.name != "__pycache__"}
 
-    assert names == {"flask_app", "script.py", "search_stdlib.py"}
+    assert names == {"flask_app", "memory_adapter", "script.py", "search_stdlib.py"}
     assert "flask" not in sys.modules  # the tests run examples as processes of their own

@@ -18,12 +18,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from litejobs import defaults
-from litejobs.errors import ConfigurationError, UnusableAppError
+from litejobs.errors import ConfigurationError, DiskError, LitejobsError, UnusableAppError
 from litejobs.handler import write
 from litejobs.job import Limits, Outcome, StoredJob
-from litejobs.performers import parent, wire
+from litejobs.performers import place as place_module
+from litejobs.performers import wire
 from litejobs.performers.manifest import DeclaredJob, Group, Manifest, Storage, job_name
-from litejobs.performers.parent import Performers, Place
+from litejobs.performers.parent import JobPlace, Performers
 from litejobs.performers.process import PerformerProcess
 from litejobs.performers.scout import fetch_manifest
 from litejobs.performers.wire import (
@@ -32,9 +33,13 @@ from litejobs.performers.wire import (
     UNREAD,
     Broken,
     Channel,
+    Cleared,
     Done,
+    Idle,
+    Look,
     Perform,
     Ready,
+    Settled,
     Start,
 )  # fmt: skip
 from litejobs.stop import Stop
@@ -56,8 +61,10 @@ messages = st.one_of(
     st.builds(Start, app=st.none() | texts, root=texts, database=texts, group=st.just(1),
               log_level=st.just(10), hint=texts),
     st.builds(Ready, manifest=st.sampled_from([EMPTY, full])),
-    st.builds(Broken, reason=texts, detail=texts, final=st.booleans()),
+    st.builds(Broken, reason=texts, detail=texts, kind=st.sampled_from(["DiskError", "Error"])),
     st.builds(lambda text: Perform(replace(JOB, handler=text)), texts),
+    st.builds(Settled, outcome=st.just(Outcome("failure", "no luck", delete=True))),
+    st.sampled_from([Idle(), Look(), Cleared(7)]),
     st.builds(lambda text: Done(7, Outcome("error", text, run_at=1)), texts),
 )  # fmt: skip
 
@@ -231,7 +238,7 @@ class StandIn:
 
     def __init__(self, name="", start=START):
         self.name, self.start = name, start
-        self.started = parent.time.monotonic()
+        self.started = place_module.time.monotonic()
         self.pid = 4711
         self.sent, self.says, self.ends, self.takes = [], [], "", True
         self.is_over = self.killed = self.dismissed = False
@@ -271,9 +278,9 @@ class StandIn:
 
 @pytest.fixture
 def passing(monkeypatch):
-    """Time inside parent.py, in seconds; moves when the test moves it."""
+    """Time inside place.py, in seconds; moves when the test moves it."""
     now = SimpleNamespace(seconds=1000.0)
-    monkeypatch.setattr(parent, "time", SimpleNamespace(monotonic=lambda: now.seconds))
+    monkeypatch.setattr(place_module, "time", SimpleNamespace(monotonic=lambda: now.seconds))
     return now
 
 
@@ -286,7 +293,7 @@ def started(monkeypatch):
         started.append(StandIn(name, start))
         return started[-1]
 
-    monkeypatch.setattr(parent, "PerformerProcess", start)
+    monkeypatch.setattr(place_module, "PerformerProcess", start)
     yield started
     for process in started:
         process.close()
@@ -294,7 +301,7 @@ def started(monkeypatch):
 
 @pytest.fixture
 def place(passing, started):
-    return Place("worker.0", "worker.0/me", GROUP, START)
+    return JobPlace("worker.0", "worker.0/me", GROUP, START)
 
 
 def test_a_place_starts_its_first_process_at_once(place, started):
@@ -368,7 +375,7 @@ class Team:
     def __init__(self, started, **options):
         self.started = started
         self.selector = selectors.DefaultSelector()
-        self.places = [Place(f"worker.{i}", f"worker.{i}/me", GROUP, START) for i in range(2)]
+        self.places = [JobPlace(f"worker.{i}", f"worker.{i}/me", GROUP, START) for i in range(2)]
         self.clock = ManualClock()
         self.performers = Performers(self.places, self.selector, self.clock, **options)
 
@@ -565,7 +572,7 @@ def test_a_process_that_cannot_be_started_is_said_once_and_tried_again(
     def no_more(name, start):
         raise OSError("too many processes")
 
-    monkeypatch.setattr(parent, "PerformerProcess", no_more)
+    monkeypatch.setattr(place_module, "PerformerProcess", no_more)
     team.hear(0, ends=CLOSED)
     for _ in range(3):
         passing.seconds += 31
@@ -579,7 +586,7 @@ def test_a_process_that_cannot_be_started_leaves_running_jobs_alone(ready, passi
     def no_more(name, start):
         raise OSError("too many processes")
 
-    monkeypatch.setattr(parent, "PerformerProcess", no_more)
+    monkeypatch.setattr(place_module, "PerformerProcess", no_more)
     first, _ = ready.performers.wanted()
     ready.performers.begin(first, [JOB])
     ready.hear(1, ends=CLOSED)
@@ -859,15 +866,15 @@ def test_a_performer_that_never_hears_from_a_runner_ends_without_a_word(alone):
 
 
 @pytest.mark.parametrize(
-    ("app", "reason", "final"),
+    ("app", "reason", "kind"),
     [
-        ("nowhere", "--app nowhere: there is no module 'nowhere'", True),
-        ("few", "there is no worker group 3: few has 1", True),
-        ("leaves", "the app leaves does not load: SystemExit: 3", False),
-        ("refused", "jobs need a file on disk, got ''", False),
+        ("nowhere", "--app nowhere: there is no module 'nowhere'", "UnusableAppError"),
+        ("few", "there is no worker group 3: few has 1", "UnusableAppError"),
+        ("leaves", "the app leaves does not load: SystemExit: 3", "ConfigurationError"),
+        ("refused", "jobs need a file on disk, got ''", "ConfigurationError"),
     ],
 )
-def test_a_performer_says_why_its_app_does_not_load_and_ends(project, alone, app, reason, final):
+def test_a_performer_says_why_its_app_does_not_load_and_ends(project, alone, app, reason, kind):
     process, channel = alone
     few = "from litejobs import *\njobs = JobManager({'sqlite': SqliteAdapter('db.sqlite')})"
     project.write("few.py", few)
@@ -878,9 +885,23 @@ def test_a_performer_says_why_its_app_does_not_load_and_ends(project, alone, app
 
     answer = channel.receive()
     assert answer.reason.startswith(reason)
-    assert answer.final is final
+    assert answer.kind == kind
     assert channel.receive() is None
     assert process.wait(DEADLINE) == 0
+
+
+@pytest.mark.parametrize("kind", ["Typo", "LitejobsError", "annotations", "__name__", "click"])
+def test_what_a_performer_says_went_wrong_is_an_error_of_ours_whatever_it_says(kind):
+    error = Broken("no luck", kind=kind).error()
+
+    assert type(error) is LitejobsError
+    assert str(error) == "no luck"
+
+
+def test_an_error_keeps_its_kind_on_its_way_to_the_runner():
+    error = Broken("no luck", kind="DiskError").error()
+
+    assert type(error) is DiskError
 
 
 def test_a_performer_tells_what_its_app_is(project, alone):
@@ -908,7 +929,7 @@ def test_a_performer_tells_what_its_app_is(project, alone):
     file = str(project.directory / "db.sqlite")
     assert channel.receive().manifest == Manifest(
         (Group("sqlite", ("a", "b"), 3, Limits(), 2),),
-        {"sqlite": Storage(file, "background_jobs", "normal", 0o600)},
+        {"plain": "Plain", "sqlite": Storage(file, "background_jobs", "normal", 0o600)},
         (DeclaredJob("app.py", "greet", {"max_attempts": 1}),),
     )
     channel.shut()

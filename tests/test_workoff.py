@@ -536,21 +536,16 @@ def test_a_group_that_does_not_exist_is_bad_configuration(project, app, words):
                      id="undeclared queue"),
         pytest.param('workers=[{"count": 0}]', "count must be at least 1, got 0", id="count"),
         pytest.param('workers=[{"cuont": 1}]', "did you mean 'count'?", id="key"),
-        pytest.param('workers=[WorkerGroup(adapter="plain")]', "which is no SqliteAdapter",
-                     id="adapter"),
+        pytest.param('workers=[WorkerGroup(adapter="redis")]', "there is no adapter 'redis'; the "
+                     "adapters are sqlite", id="adapter"),
     ],
 )  # fmt: skip
 def test_an_app_with_bad_worker_groups_is_bad_configuration(project, lines, says):
     project.write(
         "app.py",
         f"""
-        from litejobs import BaseAdapter, JobManager, SqliteAdapter, WorkerGroup
-
-        class Plain(BaseAdapter):
-            schedule = find = success = error = failure = clear = None
-
-        adapters = {{"sqlite": SqliteAdapter("db.sqlite"), "plain": Plain()}}
-        jobs = JobManager(adapters, ["email"], {lines})
+        from litejobs import JobManager, SqliteAdapter, WorkerGroup
+        jobs = JobManager({{"sqlite": SqliteAdapter("db.sqlite")}}, ["email"], {lines})
         """,
     )
 

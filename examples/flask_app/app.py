@@ -11,6 +11,7 @@ A sign-up form that answers at once; the welcome mail is written in the backgrou
 import os
 
 from flask import Flask, Response, redirect, render_template_string, request
+
 from jobs import OUTBOX, jobs, later, send_welcome_email
 
 PAGE = """

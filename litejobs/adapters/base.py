@@ -3,6 +3,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Collection, Iterable, Sequence
 
 from litejobs.job import Find, NewJob, Outcome, Settlement, StoredJob
+from litejobs.run_directory.bell import ring
 
 
 class BaseAdapter(ABC):
@@ -116,6 +117,11 @@ class BaseAdapter(ABC):
             self.logger.warning(
                 "job %d was no longer ours: its %s changed nothing", job.id, outcome.kind
             )
+
+    def ring(self) -> None:
+        """Wake the workers that wait in ``run_directory``: to be called once jobs are stored."""
+        if self.run_directory is not None:
+            ring(self.run_directory)
 
     def get_meta(self, key: str) -> str | None:
         """A fact stored with the jobs, or None."""

@@ -58,14 +58,21 @@ def retry(
 @click.option("--yes", is_flag=True, help="Do not ask.")
 def clear(database: str | None, app: str | None, root: Path | None, *, yes: bool) -> None:
     """
-    Delete every job. While one is running nothing is deleted.
+    Delete every job, in every storage of the app. While one is running nothing is deleted.
 
     \b
-    Example:
+    Examples:
       litejobs clear db.sqlite --yes
+      litejobs clear --app shop.jobs:jobs
     """
-    storage = project(database, app, root).storage()
-    if not yes:
-        click.confirm(f"Delete every job in {storage.path}?", abort=True, err=True)
-    count = storage.clear()
-    click.echo(f"{count} {'job' if count == 1 else 'jobs'} deleted")
+
+    def confirm(where: str) -> None:
+        if not yes:
+            click.confirm(f"Delete every job in {where}?", abort=True, err=True)
+
+    click.echo(cleared(project(database, app, root).clear(None, confirm)))
+
+
+def cleared(count: int) -> str:
+    """How many jobs were deleted, in words."""
+    return f"{count} {'job' if count == 1 else 'jobs'} deleted"

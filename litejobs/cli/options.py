@@ -12,9 +12,9 @@ from litejobs.adapters.sqlite.adapter import SqliteAdapter
 from litejobs.config import check_queue
 from litejobs.defaults import WORK_QUEUE
 from litejobs.errors import ConfigurationError, DatabaseFileError, UsageError
-from litejobs.performers.manifest import Storage
 from litejobs.processes.runner import Source
 from litejobs.processes.sources import AppSource, DatabaseSource, default_storage, open_storage
+from litejobs.processes.storages import Storages
 from litejobs.project import (
     APP_VARIABLE,
     DatabasePlace,
@@ -25,7 +25,6 @@ from litejobs.project import (
     names_database,
     root_of_directory,
 )
-from litejobs.stop import Stop
 
 _PROJECT = [
     click.option(
@@ -89,7 +88,7 @@ class Project:
     def storage(self) -> SqliteAdapter:
         """The database to look at, opened; one that is missing is refused, not made."""
         if self.app is not None and not self.names_database:
-            storage, why = _storage_of(self.app, self.root), f"{self.app} says so"
+            storage, why = self.storages().to_look_at(), f"{self.app} says so"
         else:
             place = self.place()
             if place.is_default and not place.path.exists():
@@ -104,6 +103,28 @@ class Project:
         if self.database is None:
             self._check_whose(adapter)
         return adapter
+
+    def storages(self) -> Storages:
+        """All that the app stores jobs in; asks it, in a process of its own."""
+        assert self.app is not None
+        return Storages.of(AppSource(self.app, self.root, None, logging.WARNING))
+
+    def clear(self, index: int | None, confirm: Callable[[str], None]) -> int:
+        """
+        Delete every job, or those in the storage of the worker group *index*; returns how many.
+
+        *confirm* is told where before anything is deleted, and may raise.
+        """
+        if self.app is None or self.names_database:
+            storage = self.storage()
+            confirm(storage.path)
+            return storage.clear()
+        storages = self.storages()
+        keys = list(storages.manifest.adapters)
+        if index is not None:
+            keys = [storages.manifest.group(index).adapter]
+        confirm(storages.where(keys))
+        return storages.clear(keys)
 
     def _check_whose(self, adapter: SqliteAdapter) -> None:
         """Where only settings name the file: it must be this project's, and this app's."""
@@ -123,14 +144,6 @@ def _queue_names(queues: Sequence[str]) -> tuple[str, ...]:
     except ConfigurationError as error:
         raise UsageError(str(error)) from None
     return names or (WORK_QUEUE,)
-
-
-def _storage_of(app: str, root: Path) -> Storage:
-    stop = Stop()
-    manifest = AppSource(app, root, None, logging.WARNING).manifest(stop)
-    stop.close()
-    assert manifest is not None  # nobody asked to stop
-    return manifest.storages[manifest.groups[0].adapter]
 
 
 def project_options(command: Callable[..., Any]) -> Callable[..., Any]:

@@ -11,8 +11,10 @@ from typing import Any
 import click
 
 from litejobs import defaults, logs
+from litejobs.cli.change import cleared
 from litejobs.cli.options import LEVELS, database_argument, project, project_options
-from litejobs.job import Outcome, StoredJob
+from litejobs.errors import UsageError
+from litejobs.job import Outcome
 from litejobs.processes.runner import Only, Runner
 
 _QUEUES = click.option(
@@ -54,7 +56,7 @@ class Tally:
             )  # fmt: skip
             self._bar.render_progress()
 
-    def settled(self, _job: StoredJob, outcome: Outcome) -> None:
+    def settled(self, outcome: Outcome) -> None:
         self.counts[outcome.kind] += 1
         if self._bar is not None:
             self._bar.length = max(self._bar.length, self.counts.total())  # jobs make jobs
@@ -135,16 +137,24 @@ def workoff(**options: Any) -> None:
 @click.option("--index", type=click.IntRange(0), required=True, help="Which worker group, from 0.")
 @click.option("--id", "id_", type=click.IntRange(0), required=True, help="Its number in the group.")
 @click.option("--workoff", is_flag=True, help="Exit when no job is due any more.")
+@click.option("--clear", is_flag=True, help="Run nothing: delete every job in its storage.")
 @_STOP_TIMEOUT
 @_log_level("info")
-def worker(index: int, id_: int, **options: Any) -> None:
+def worker(index: int, id_: int, *, clear: bool, **options: Any) -> None:
     """
     Run one worker of one group: for a process monitor that wants to start each by itself.
 
     \b
-    Example:
+    Examples:
       litejobs worker --app shop.jobs:jobs --index 0 --id 0
+      litejobs worker --app shop.jobs:jobs --index 0 --id 0 --clear
     """
+    if clear:
+        if options["workoff"]:
+            raise UsageError("--clear runs no jobs, so that --workoff does not go with it")
+        place = project(options["database"], options["app"], options["root"])
+        click.echo(cleared(place.clear(index, lambda _where: None)))
+        return
     tally = Tally()
     code = _run(tally, only=Only(index, id_), **options)
     sys.exit(code or (tally.exit_code if options["workoff"] else 0))

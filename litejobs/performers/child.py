@@ -1,20 +1,37 @@
-"""The performer's side: load the app, run one job at a time, end when the runner is gone."""
+"""The performer's side: load the app, do what the runner asks for, end when the runner is gone."""
 
 import os
 import signal
 import socket
 import sys
+import threading
 from collections.abc import Callable
 from contextlib import suppress
+from queue import SimpleQueue
 
-from litejobs.errors import LitejobsError, UnusableAppError
+from litejobs.adapters.base import BaseAdapter
+from litejobs.errors import ConfigurationError, LitejobsError
 from litejobs.execution import Execution
+from litejobs.inline import InlineWorker
 from litejobs.performers.manifest import Manifest
-from litejobs.performers.wire import Broken, Channel, Done, Perform, Ready, Start
+from litejobs.performers.wire import (
+    Broken,
+    Channel,
+    Cleared,
+    Done,
+    Idle,
+    Look,
+    Message,
+    Perform,
+    Ready,
+    Settled,
+    Start,
+)
 from litejobs.rules.error_text import describe, headline
 from litejobs.rules.text import printable
 
-Load = Callable[[Start], tuple[Manifest, Execution]]
+Task = Callable[[Channel], None]
+Load = Callable[[Start], tuple[Manifest, Task]]
 _PR_SET_PDEATHSIG = 1  # linux/prctl.h
 
 
@@ -33,19 +50,66 @@ def serve(descriptor: int, load: Load) -> None:
     if not isinstance(start, Start):
         return
     try:
-        manifest, execution = load(start)
-    except LitejobsError as error:
-        channel.send(Broken(str(error), final=isinstance(error, UnusableAppError)))
-        return
+        manifest, task = load(start)
     except BaseException as error:  # noqa: BLE001  # an app may leave by SystemExit
-        reason = printable(f"the app {start.app} does not load: {headline(error)}")
-        channel.send(Broken(reason, describe(error)))
+        channel.send(_broken(error, f"the app {start.app} does not load", ConfigurationError))
         return
     channel.send(Ready(manifest))
+    try:
+        task(channel)
+    except BaseException as error:  # noqa: BLE001  # an adapter of the app's may raise anything
+        what = f"{start.task} by the app {start.app} went wrong"
+        channel.send(_broken(error, what, LitejobsError))
+
+
+def perform(execution: Execution, channel: Channel) -> None:
+    """Run jobs as the runner hands them out."""
     with suppress(OSError):  # the runner is gone, or this is a forked child of a job
         while isinstance(message := channel.receive(), Perform):
             channel.send(Done(message.job.id, execution.run(message.job)))
     execution.close()
+
+
+def work(worker: InlineWorker, channel: Channel) -> None:
+    """Let the worker find its jobs itself, until the runner wants no more; tell it the outcomes."""
+    looks: SimpleQueue[object] = SimpleQueue()
+
+    def end() -> None:
+        worker.stop()
+        looks.put(None)
+
+    def listen() -> None:
+        while isinstance(message := channel.receive(), Look):
+            looks.put(message)
+        end()
+
+    def tell(message: Message) -> None:
+        try:
+            channel.send(message)
+        except OSError:  # as in perform
+            end()
+
+    worker.on_settled = lambda _job, outcome: tell(Settled(outcome))
+    threading.Thread(target=listen, daemon=True).start()
+    is_wanted: object = True
+    while is_wanted:
+        worker.work()
+        tell(Idle())
+        is_wanted = looks.get()
+
+
+def clear(adapter: BaseAdapter, channel: Channel) -> None:
+    """Delete every job that the storage holds."""
+    channel.send(Cleared(adapter.clear()))
+
+
+def _broken(error: BaseException, what: str, least: type[LitejobsError]) -> Broken:
+    """What the runner is told: litejobs' own sentences as they are; the kind is *least* or more."""
+    if not isinstance(error, LitejobsError):
+        return Broken(printable(f"{what}: {headline(error)}"), describe(error))
+    kinds = [kind for kind in type(error).__mro__ if kind.__module__ == LitejobsError.__module__]
+    kind = next((kind for kind in kinds if issubclass(kind, least)), least)
+    return Broken(str(error), kind=kind.__name__)
 
 
 def _die_with_the_runner() -> None:

@@ -4,7 +4,7 @@ from typing import Any
 
 import msgspec
 
-from litejobs.errors import UnloadableError
+from litejobs.errors import ConfigurationError, UnloadableError
 from litejobs.handler import read
 from litejobs.job import Limits
 
@@ -40,8 +40,21 @@ class Manifest(msgspec.Struct, frozen=True):
     """The app: who works, where the jobs are, which jobs have limits of their own."""
 
     groups: tuple[Group, ...]
-    storages: dict[str, Storage]  # by the manager's keys
+    adapters: dict[str, Storage | str]  # by the manager's keys; of others what they call themselves
     jobs: tuple[DeclaredJob, ...]
+
+    @property
+    def storages(self) -> dict[str, Storage]:
+        """Of the adapters those that a runner can open."""
+        return {key: one for key, one in self.adapters.items() if isinstance(one, Storage)}
+
+    def group(self, index: int) -> Group:
+        """The worker group with that number; raises ConfigurationError if there is none."""
+        if index >= len(self.groups):
+            raise ConfigurationError(
+                f"there is no worker group {index}; there are {len(self.groups)}, the first is 0"
+            )
+        return self.groups[index]
 
     def limits_of(self, group: Group, handler: str) -> Limits:
         """The limits of a stored job; its group's where nothing is known of it."""

@@ -1,14 +1,16 @@
 import logging
 import selectors
+from typing import TypeVar
 
 from litejobs import defaults
-from litejobs.errors import ConfigurationError, UnusableAppError
+from litejobs.errors import ConfigurationError
 from litejobs.performers.manifest import Manifest
 from litejobs.performers.process import PerformerProcess
-from litejobs.performers.wire import Broken, Ready, Start
+from litejobs.performers.wire import Broken, Cleared, Ready, Start
 from litejobs.rules.text import printable_lines
 from litejobs.stop import Stop
 
+A = TypeVar("A", Ready, Cleared)
 log = logging.getLogger("litejobs")
 
 
@@ -18,6 +20,22 @@ def fetch_manifest(start: Start, stop: Stop) -> Manifest | None:
 
     Raises ConfigurationError if it does not load, UnusableAppError if there is no such app.
     """
+    answer = _ask(start, stop, Ready)
+    return None if answer is None else answer.manifest
+
+
+def clear(start: Start, stop: Stop) -> int | None:
+    """
+    Let the app empty one of its adapters, and return how many jobs there were; None as above.
+
+    Raises what the adapter raises, and what fetch_manifest does.
+    """
+    answer = _ask(start, stop, Cleared)
+    return None if answer is None else answer.count
+
+
+def _ask(start: Start, stop: Stop, kind: type[A]) -> A | None:
+    """What the process says of that *kind*."""
     try:
         process = PerformerProcess("litejobs-app", start)
     except OSError as error:
@@ -31,7 +49,7 @@ def fetch_manifest(start: Start, stop: Stop) -> Manifest | None:
                     raise ConfigurationError(
                         f"the app {start.app} did not load within {defaults.READINESS:g} s"
                     )
-                answer = _answer(process, start)
+                answer = _answer(process, start, kind)
                 if answer is not None:
                     return answer
             return None
@@ -39,17 +57,14 @@ def fetch_manifest(start: Start, stop: Stop) -> Manifest | None:
         process.close()
 
 
-def _answer(process: PerformerProcess, start: Start) -> Manifest | None:
+def _answer(process: PerformerProcess, start: Start, kind: type[A]) -> A | None:
     messages, end = process.arrived()
     for message in messages:
-        match message:
-            case Ready(manifest):
-                return manifest
-            case Broken(reason, detail, final):
-                if final:
-                    raise UnusableAppError(reason)
-                log.debug("%s", printable_lines(detail))
-                raise ConfigurationError(reason)
+        if isinstance(message, kind):
+            return message
+        if isinstance(message, Broken):
+            log.debug("%s", printable_lines(message.detail))
+            raise message.error()
     if end:
         raise ConfigurationError(
             f"the app {start.app} does not load: its process {process.ended_how()}"

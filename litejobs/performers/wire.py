@@ -3,9 +3,12 @@
 import select
 import socket
 from contextlib import suppress
+from typing import Literal
 
 import msgspec
 
+from litejobs import errors
+from litejobs.errors import LitejobsError
 from litejobs.job import Outcome, StoredJob
 from litejobs.performers.manifest import Manifest
 
@@ -18,6 +21,9 @@ _SEND_PATIENCE = 1.0  # seconds for the other side, which is idle, to read
 CLOSED, UNREAD, GARBLED = "closed", "unread", "garbled"
 
 
+Task = Literal["perform", "work", "workoff", "clear"]
+
+
 class Start(msgspec.Struct, frozen=True, tag=True):
     """To the performer, first: which app to load, and as which worker."""
 
@@ -27,20 +33,30 @@ class Start(msgspec.Struct, frozen=True, tag=True):
     group: int  # which of the app's groups
     log_level: int
     hint: str = ""  # the app that other jobs in the database belong to
+    task: Task = "perform"
+    id: int = 0  # which worker of the group, to work
+    adapter: str | None = None  # which of the app's adapters, to clear
 
 
 class Ready(msgspec.Struct, frozen=True, tag=True):
-    """To the runner: the app is loaded."""
+    """To the runner: the app is loaded, the task begins."""
 
     manifest: Manifest
 
 
 class Broken(msgspec.Struct, frozen=True, tag=True):
-    """To the runner: the app does not load; the performer ends."""
+    """To the runner: the app does not load or is not up to its task; the performer ends."""
 
     reason: str
     detail: str = ""  # the traceback
-    final: bool = False  # there is no such app: to try again is of no use
+    kind: str = "ConfigurationError"  # of all that litejobs raises
+
+    def error(self) -> LitejobsError:
+        """As it was raised at the other side."""
+        kind = getattr(errors, self.kind, None)
+        if isinstance(kind, type) and issubclass(kind, LitejobsError):
+            return kind(self.reason)
+        return LitejobsError(self.reason)
 
 
 class Perform(msgspec.Struct, frozen=True, tag=True):
@@ -56,7 +72,27 @@ class Done(msgspec.Struct, frozen=True, tag=True):
     outcome: Outcome
 
 
-Message = Start | Ready | Broken | Perform | Done
+class Settled(msgspec.Struct, frozen=True, tag=True):
+    """To the runner: a worker's job has this outcome, and it is recorded."""
+
+    outcome: Outcome
+
+
+class Idle(msgspec.Struct, frozen=True, tag=True):
+    """To the runner: a worker has found nothing more to do, or was told to stop and does."""
+
+
+class Look(msgspec.Struct, frozen=True, tag=True):
+    """To an idle worker: there may be something to do again."""
+
+
+class Cleared(msgspec.Struct, frozen=True, tag=True):
+    """To the runner: so many jobs were deleted."""
+
+    count: int
+
+
+Message = Start | Ready | Broken | Perform | Done | Settled | Idle | Look | Cleared
 _encoder = msgspec.msgpack.Encoder()
 _decoder = msgspec.msgpack.Decoder(Message)
 

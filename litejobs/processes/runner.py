@@ -5,22 +5,27 @@ import selectors
 from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
+
+import msgspec
 
 from litejobs import defaults
 from litejobs.adapters.sqlite.adapter import SqliteAdapter
 from litejobs.clock import Clock, SystemClock
 from litejobs.errors import ConfigurationError, UnusableAppError
-from litejobs.job import Outcome, StoredJob
+from litejobs.job import Outcome
 from litejobs.performers.manifest import Group, Manifest
-from litejobs.performers.parent import Performers, Place
-from litejobs.performers.wire import Start
+from litejobs.performers.parent import JobPlace, Performers
+from litejobs.performers.place import Place
+from litejobs.performers.wire import Start, Task
+from litejobs.performers.workers import WorkerPlace, WorkerProcesses
 from litejobs.processes.signals import Received, stop_on_signals
 from litejobs.run_directory.bell import Bell
 from litejobs.run_directory.identity import locked_by, new_lease, worker_name
 from litejobs.stop import Stop
-from litejobs.worker import Worker, wait, work
+from litejobs.worker import Worker, Works, wait, work
 
+Seat = tuple[Group, int, int]  # a worker: its group, the number of that, its own id in it
 log = logging.getLogger("litejobs")
 
 
@@ -37,7 +42,7 @@ class Source(Protocol):
         ...
 
     def adapters(self, manifest: Manifest) -> dict[str, SqliteAdapter]:
-        """The storages, opened, by the manifest's keys."""
+        """Those of the storages that a runner can open, opened, by the manifest's keys."""
         ...
 
 
@@ -48,7 +53,7 @@ class Observer(Protocol):
         """Workers begin; so many jobs are due now."""
         ...
 
-    def settled(self, job: StoredJob, outcome: Outcome) -> None:
+    def settled(self, outcome: Outcome) -> None:
         """An outcome is recorded."""
         ...
 
@@ -62,7 +67,12 @@ class Only:
 
 
 class Runner:
-    """Hosts the workers of an app, one Worker for each adapter, until told to stop."""
+    """
+    Hosts the workers of an app until told to stop.
+
+    One Worker for each adapter that it can open; processes that find their jobs themselves for the
+    others.
+    """
 
     def __init__(
         self,
@@ -82,6 +92,7 @@ class Runner:
         self._clock = clock or SystemClock()
         self._stop = Stop()
         self._lease = new_lease()
+        self._settled = 0  # outcomes so far
 
     def run(self) -> int:
         """Work until all is done or a signal says stop; the exit code that signals ask for."""
@@ -116,67 +127,97 @@ class Runner:
         selector = stack.enter_context(selectors.DefaultSelector())
         selector.register(self._stop, selectors.EVENT_READ, self._heed)
         adapters = self._source.adapters(manifest)
-        workers = []
-        due = 0
-        for key, adapter in adapters.items():
+        for adapter in adapters.values():
             stack.callback(adapter.close)
-            places = self._places(manifest, key)
-            if not places:
+        workers: list[Works] = []
+        due = 0
+        for key, what in manifest.adapters.items():
+            seats = [
+                (group, number, id_)
+                for number, group in enumerate(manifest.groups)
+                for id_ in self._ids(manifest, number)
+                if group.adapter == key
+            ]
+            if not seats:
                 continue
-            adapter.reload()
-            bell = Bell(adapter.run_directory)
-            stack.callback(bell.close)
-            selector.register(bell, selectors.EVENT_READ, bell.drain)
-            performers = Performers(places, selector, self._clock, give_up=self._workoff)
-            due += adapter.count_due(performers.queues)
-            stack.callback(performers.close)
-            workers.append(self._worker(adapter, performers, places))
+            if key in adapters:
+                worker, here = self._worker(adapters[key], seats, selector, stack)
+                workers.append(worker)
+                due += here
+            else:
+                workers.append(self._processes(str(what), seats, selector, stack))
         self._observer.ready(due)
         work(workers, selector)
-
-    def _places(self, manifest: Manifest, key: str) -> list[Place]:
-        return [
-            self._place(group, number, index)
-            for number, group in enumerate(manifest.groups)
-            for index in self._ids(manifest, number)
-            if group.adapter == key
-        ]
 
     def _ids(self, manifest: Manifest, number: int) -> Sequence[int]:
         """The ids of a group's workers that are to run here."""
         if self._only is None:
             return range(manifest.groups[number].count)
-        if self._only.index >= len(manifest.groups):
-            raise ConfigurationError(
-                f"there is no worker group {self._only.index}; there are {len(manifest.groups)}, "
-                "the first is 0"
-            )
+        manifest.group(self._only.index)
         return [self._only.id] if number == self._only.index else []
 
-    def _place(self, group: Group, number: int, index: int) -> Place:
-        name = worker_name(group.queues, index)
-        start = self._source.start
-        return Place(
-            name,
-            locked_by(name, self._lease),
-            group,
-            Start(start.app, start.root, start.database, number, start.log_level, start.hint),
-        )
-
     def _worker(
-        self, adapter: SqliteAdapter, performers: Performers, places: Sequence[Place]
-    ) -> Worker:
-        names = ", ".join(place.name for place in places)
-        log.info("working on %s as %s", adapter.path, names)
-        return Worker(
+        self,
+        adapter: SqliteAdapter,
+        seats: Sequence[Seat],
+        selector: selectors.BaseSelector,
+        stack: ExitStack,
+    ) -> tuple[Worker, int]:
+        """The Worker on an adapter, with a performer at each seat; how many jobs are due for it."""
+        adapter.reload()
+        bell = Bell(adapter.run_directory)
+        stack.callback(bell.close)
+        selector.register(bell, selectors.EVENT_READ, bell.drain)
+        places = []
+        for group, number, id_ in seats:
+            name = worker_name(group.queues, id_)
+            start = self._start(number)
+            places.append(JobPlace(name, locked_by(name, self._lease), group, start))
+        performers = Performers(places, selector, self._clock, give_up=self._workoff)
+        stack.callback(performers.close)
+        _say_where(adapter.path, places)
+        worker = Worker(
             adapter,
             performers,
             stop=self._stop,
             clock=self._clock,
-            sleep_delay=min(place.group.sleep_delay for place in places),
+            sleep_delay=min(group.sleep_delay for group, _, _ in seats),
             workoff=self._workoff,
-            on_settled=self._observer.settled,
+            on_settled=lambda _job, outcome: self._tell(outcome),
         )
+        return worker, adapter.count_due(performers.queues)
+
+    def _processes(
+        self,
+        what: str,
+        seats: Sequence[Seat],
+        selector: selectors.BaseSelector,
+        stack: ExitStack,
+    ) -> WorkerProcesses:
+        """A worker process at each seat."""
+        task: Task = "workoff" if self._workoff else "work"
+        places = [
+            WorkerPlace(worker_name(group.queues, id_), self._start(number, task=task, id=id_))
+            for group, number, id_ in seats
+        ]
+        processes = WorkerProcesses(
+            places,
+            selector,
+            stop=self._stop,
+            workoff=self._workoff,
+            on_settled=self._tell,
+            settled=lambda: self._settled,
+        )
+        stack.callback(processes.close)
+        _say_where(what, places)
+        return processes
+
+    def _start(self, number: int, **how: Any) -> Start:
+        return msgspec.structs.replace(self._source.start, group=number, **how)
+
+    def _tell(self, outcome: Outcome) -> None:
+        self._settled += 1
+        self._observer.settled(outcome)
 
     def _heed(self) -> None:
         self._stop.drain()
@@ -188,3 +229,7 @@ class Runner:
     def _exit_code(self, received: Received) -> int:
         cut_short = self._stop.at_once or (self._workoff and self._stop.requested)
         return 128 + received.number if cut_short else 0
+
+
+def _say_where(storage: str, places: Sequence[Place]) -> None:
+    log.info("working on %s as %s", storage, ", ".join(place.name for place in places))

@@ -38,18 +38,18 @@ class AppSource:
         if manifest is not None and self.database is not None:
             wanted = SqliteAdapter(self.database).path
             if all(storage.path != wanted for storage in manifest.storages.values()):
-                paths = ", ".join(storage.path for storage in manifest.storages.values())
+                where = ", ".join(
+                    one.path if isinstance(one, Storage) else one
+                    for one in manifest.adapters.values()
+                )
                 raise UnusableAppError(
-                    f"{self.app} keeps its jobs in {paths}, not in {wanted}; leave the database out"
+                    f"{self.app} keeps its jobs in {where}, not in {wanted}; leave the database out"
                 )
         return manifest
 
     def adapters(self, manifest: Manifest) -> dict[str, SqliteAdapter]:
         """The storages, opened."""
-        adapters = {}
-        for key, storage in manifest.storages.items():
-            adapters[key] = open_storage(storage, adopt=True)
-        return adapters
+        return {key: open_storage(one, adopt=True) for key, one in manifest.storages.items()}
 
 
 class DatabaseSource:

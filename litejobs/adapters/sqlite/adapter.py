@@ -14,7 +14,6 @@ from litejobs.clock import Clock, SystemClock
 from litejobs.config import Options, check_logger
 from litejobs.errors import ConfigurationError, DatabaseFileError, JobStateError
 from litejobs.job import Find, NewJob, Settlement, StoredJob
-from litejobs.run_directory.bell import ring
 from litejobs.run_directory.identity import is_gone
 from litejobs.run_directory.paths import run_directory
 
@@ -139,10 +138,6 @@ class SqliteAdapter(Options, BaseAdapter):
         self.ring()
         return ids
 
-    def ring(self) -> None:
-        """Wake the workers that wait for jobs of this database."""
-        ring(self.run_directory)
-
     def _values(self, job: NewJob, now: int) -> dict[str, Any]:
         return {
             "queue": job.queue,
@@ -257,11 +252,15 @@ class SqliteAdapter(Options, BaseAdapter):
         rows = self.connection.execute(self.sql.running)
         return [(id_, text(worker)) for id_, worker in rows]
 
+    def check_idle(self) -> None:
+        """Raise JobStateError if a job is running, by a worker that is not certainly gone."""
+        running = len([worker for _, worker in self.running() if not is_gone(worker)])
+        if running:
+            raise JobStateError(f"nothing was deleted, for jobs are running: {running}")
+
     def clear(self) -> int:
         with self.connection.transaction():
-            running = len([worker for _, worker in self.running() if not is_gone(worker)])
-            if running:
-                raise JobStateError(f"nothing was deleted, for jobs are running: {running}")
+            self.check_idle()
             [(number,)] = self.connection.execute(self.sql.count)
             self.connection.execute(self.sql.clear)
             return number  # type: ignore[no-any-return]

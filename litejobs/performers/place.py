@@ -1,0 +1,77 @@
+"""Where a process of the app is to be: the one that is there, and the next one when it dies."""
+
+import math
+import time
+from typing import TYPE_CHECKING
+
+from litejobs import defaults
+from litejobs.performers.manifest import Manifest
+from litejobs.performers.process import PerformerProcess
+from litejobs.performers.wire import Start
+
+if TYPE_CHECKING:
+    from litejobs.errors import LitejobsError
+
+
+class Place:
+    """The process that is there, and when the next one may start."""
+
+    #: Seconds between looks whether a busy process is there, beside its socket.
+    watch = 1.0
+
+    def __init__(self, name: str, start: Start) -> None:
+        self.name = name
+        self.process: PerformerProcess | None = None
+        self.manifest: Manifest | None = None  # None: the process is still loading
+        self.broken: LitejobsError | None = None  # why it was not up to its task at the last try
+        self.failed_starts = 0  # in a row
+        self._start = start
+        self._pause = 0.0  # seconds before the next start
+        self._start_at = 0.0
+
+    @property
+    def who(self) -> str:
+        """The worker and its process, for a log line."""
+        return f"{self.name} (pid {self.process.pid if self.process else '-'})"
+
+    def is_free(self) -> bool:
+        """Whether the process is there and has nothing to do."""
+        raise NotImplementedError
+
+    def launch(self) -> bool:
+        """Start a process if the pause since the last one is over; raises OSError."""
+        if time.monotonic() < self._start_at:
+            return False
+        self.manifest = None
+        self.process = PerformerProcess(self.name, self._start)
+        return True
+
+    def is_overdue(self) -> bool:
+        """Whether the process takes longer to load than it may."""
+        return (
+            self.process is not None
+            and self.manifest is None
+            and time.monotonic() > self.process.started + defaults.READINESS
+        )
+
+    def loaded(self, manifest: Manifest) -> None:
+        """The process is ready. Only starts that fail make the next ones wait longer."""
+        self.manifest = manifest
+        self.broken = None
+        self.failed_starts = 0
+        self._pause = 0.0
+
+    def vacate(self) -> None:
+        """The process is gone; the next one starts after a pause that grows."""
+        first, longest = defaults.RESTART_BACKOFF
+        if self.manifest is None:
+            self.failed_starts += 1
+        self.process = None
+        self._pause = min(longest, 2 * self._pause or first)
+        self._start_at = time.monotonic() + self._pause
+
+    def patience(self) -> float:
+        """Seconds until something is to be done here though its socket says nothing."""
+        if self.process is None:
+            return max(0.0, self._start_at - time.monotonic())
+        return math.inf if self.is_free() else self.watch
