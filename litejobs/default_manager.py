@@ -2,18 +2,19 @@
 
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType, FunctionType
 from typing import TYPE_CHECKING, Any
 
 from litejobs import context
 from litejobs.adapters.sqlite.adapter import SqliteAdapter
+from litejobs.base_manager import BaseManager, not_declared
 from litejobs.errors import ConfigurationError, SchedulingError
 from litejobs.handler import locate, relative_path
 from litejobs.job import Job
 from litejobs.loader import Loader
-from litejobs.manager import BaseManager, not_declared
 from litejobs.project import (
     DatabasePlace,
     claim,
@@ -38,7 +39,7 @@ class DefaultManager(BaseManager):
 
     def __init__(self) -> None:
         super().__init__(queues=None, logger=None, workers=None, clock=None)
-        self.later = Scheduler(self._target, queues=None, clock=self.clock, logger=self.logger)
+        self.later = Scheduler(self, None, self.logger)
         self._named: DatabasePlace | None = None
         self._root: Path | None = None
         self._hint = ""
@@ -49,10 +50,11 @@ class DefaultManager(BaseManager):
         """
         Name the database file; before the first ``later`` and before workers start.
 
-        While a worker loads the project this does nothing: it knows which file it is about.
+        While a worker loads the project, or in a test mode, this does nothing: there it is known
+        which file it is about.
         Raises ConfigurationError if another one is in use already.
         """
-        if context.loading_now():
+        if context.loading_now() or self._is_lent:
             return
         place = DatabasePlace(Path(database).absolute(), "litejobs.configure names it")
         if self._adapter is not None and SqliteAdapter(place.path).path != self._adapter.path:
@@ -80,6 +82,19 @@ class DefaultManager(BaseManager):
             raise ConfigurationError(f"there is no adapter {key!r}; the adapter is 'sqlite'")
         return self._storage(self._root or root_of_directory(Path.cwd()))
 
+    @property
+    def adapter_keys(self) -> Sequence[str]:
+        return ("sqlite",)
+
+    @contextmanager
+    def storing_in(self, adapters: Mapping[str, SqliteAdapter]) -> Iterator[None]:
+        before = self._adapter, self._root, self._targets
+        self._adapter, self._root, self._targets = adapters["sqlite"], None, {}
+        try:
+            yield
+        finally:
+            self._adapter, self._root, self._targets = before
+
     def loader(self) -> Loader:
         assert self._root is not None  # adapter() came first
         return Loader(self.declared, self._root, self._hint)
@@ -98,7 +113,7 @@ class DefaultManager(BaseManager):
         if self._root is None and file.is_file():
             self._root = root_of_file(file)
 
-    def _target(self, job: Callable[..., Any]) -> Target:
+    def target(self, job: Callable[..., Any], _adapter: str | None) -> Target:
         if not isinstance(job, Job | FunctionType):
             locate(job)  # refuses it, in words
         target = self._targets.get(job)
@@ -128,7 +143,8 @@ class DefaultManager(BaseManager):
             adapter.open(adopt=self._named is not None)
             claim(adapter, root)
             self.logger.info("jobs are stored in %s (%s)", adapter.path, place.why)
-            self._root, self._adapter = root, adapter
+            self._adapter = adapter
+        self._root = self._root or root
         return self._adapter
 
 

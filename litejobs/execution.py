@@ -2,7 +2,8 @@ import contextvars
 import inspect
 import logging
 import time
-from contextlib import suppress
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext, suppress
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
@@ -20,16 +21,30 @@ if TYPE_CHECKING:
     import asyncio
 
 
+#: What a job runs inside of.
+Around = Callable[[], AbstractContextManager[object]]
+
+
 class Execution:
-    """Runs stored jobs of one group, one at a time, in this thread. Touches no storage."""
+    """
+    Runs stored jobs of one group, one at a time, in this thread. Touches no storage.
+
+    *around* is entered anew for each job; what it raises is an error of that job.
+    """
 
     def __init__(
-        self, loader: Loader, limits: Limits, clock: Clock, logger: logging.Logger
+        self,
+        loader: Loader,
+        limits: Limits,
+        clock: Clock,
+        logger: logging.Logger,
+        around: Around = nullcontext,
     ) -> None:
         self._loader = loader
         self._limits = limits
         self._clock = clock
         self._logger = logger
+        self._around = around
         self._loop: asyncio.Runner | None = None
 
     def run(self, job: StoredJob) -> Outcome:
@@ -81,10 +96,11 @@ class Execution:
     def _perform(self, call: Call) -> BaseException | None:
         """Call the user's function; what it raises is data, whatever it is."""
         try:
-            result = call.function(*call.args, **call.kwargs)
-            if inspect.iscoroutine(result):
-                # The loop would else keep the context of its first job: current_job() would lie.
-                self._event_loop().run(result, context=contextvars.copy_context())
+            with self._around():
+                result = call.function(*call.args, **call.kwargs)
+                if inspect.iscoroutine(result):
+                    # The loop would else keep the context of its first job.
+                    self._event_loop().run(result, context=contextvars.copy_context())
         except BaseException as error:  # noqa: BLE001  # SystemExit of a job is an error of the job
             return error
         return None

@@ -1,210 +1,25 @@
 """JobManager: wires adapters, jobs, schedulers and workers together; holds no rule of its own."""
 
-import inspect
 import logging
-import sys
-import threading
-from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict
 from itertools import combinations
-from pathlib import Path
-from types import ModuleType
-from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar, Unpack, overload
+from typing import TYPE_CHECKING, Any
 
-from litejobs import context, defaults
+from litejobs import defaults
 from litejobs.adapters.base import BaseAdapter
-from litejobs.clock import Clock, SystemClock
-from litejobs.config import (
-    Options,
-    WorkerGroup,
-    check_keys,
-    check_limits,
-    check_logger,
-    check_priority,
-    check_queue,
-    check_whole,
-)
+from litejobs.base_manager import BaseManager, not_declared, path_of
+from litejobs.clock import Clock
+from litejobs.config import WorkerGroup, check_logger
 from litejobs.errors import ConfigurationError, SchedulingError
-from litejobs.job import Job, OwnLimits
+from litejobs.job import Job
 from litejobs.loader import Loader
-from litejobs.project import root_of_file
-from litejobs.run_directory.identity import new_lease, worker_name
+from litejobs.run_directory.identity import worker_name
 from litejobs.scheduler import Scheduler, Target
 
 if TYPE_CHECKING:
-    from litejobs.background import BackgroundWorker
-    from litejobs.execution import Execution
-    from litejobs.inline import InlineWorker
-
-P = ParamSpec("P")
-R = TypeVar("R")
-_JOB_OPTIONS = ("queue", "priority", "properties", *OwnLimits.__annotations__)
-
-
-class BaseManager(Options, ABC):
-    """Declares jobs and starts workers; where the jobs are stored is its subclasses' matter."""
-
-    def __init__(
-        self,
-        queues: Sequence[str] | None,
-        logger: logging.Logger | None,
-        workers: Sequence[WorkerGroup | Mapping[str, Any]] | None,
-        clock: Clock | None,
-    ) -> None:
-        self.queues = None if queues is None else _checked_queues(queues)
-        check_logger(logger)
-        self.logger = logger or logging.getLogger("litejobs")
-        self.workers = (WorkerGroup(),) if workers is None else _checked_groups(workers)
-        self.clock = clock or SystemClock()
-        self.declared: dict[tuple[str, str], Job[..., Any]] = {}
-        self._module = _calling_module()
-        self._background: BackgroundWorker | None = None
-        self._starting = threading.Lock()
-
-    @abstractmethod
-    def adapter(self, key: str | None) -> BaseAdapter:
-        """The adapter of that name, or the first; raises ConfigurationError if there is none."""
-
-    @abstractmethod
-    def loader(self) -> Loader:
-        """From rows to the functions that this manager's workers may call."""
-
-    @overload
-    def job(self, perform: Callable[P, R], /) -> Job[P, R]: ...
-
-    @overload
-    def job(
-        self,
-        perform: None = None,
-        /,
-        *,
-        queue: str = ...,
-        priority: int = ...,
-        properties: Mapping[str, Any] | None = ...,
-        **own_limits: Unpack[OwnLimits],
-    ) -> Callable[[Callable[P, R]], Job[P, R]]: ...
-
-    def job(self, perform: Callable[..., Any] | None = None, /, **options: Any) -> Any:
-        """
-        Declare the decorated function as a job: ``@jobs.job`` or ``@jobs.job(queue="email")``.
-
-        The options are those of ``create_job``.
-        """
-        if perform is not None:
-            return self.create_job(perform=perform)
-        return lambda function: self.create_job(perform=function, **options)
-
-    def create_job(
-        self,
-        *,
-        perform: Callable[P, R],
-        queue: str = defaults.QUEUE,
-        priority: int = defaults.PRIORITY,
-        properties: Mapping[str, Any] | None = None,
-        **own_limits: Unpack[OwnLimits],
-    ) -> Job[P, R]:
-        """
-        Declare *perform* as a job, stored in *queue* with *priority* (lower runs first).
-
-        *properties* become attributes of the job. *own_limits* are max_attempts, max_runtime
-        (seconds), delete_successful_jobs and delete_failed_jobs; they win over the group's.
-        """
-        if not inspect.isfunction(perform) or perform.__name__ == "<lambda>":
-            raise ConfigurationError(
-                f"perform of a job must be a function made by def, got {perform!r}"
-            )
-        check_keys(own_limits, _JOB_OPTIONS, of="a job")
-        check_limits(own_limits)
-        self._check_declared(queue)
-        job: Job[P, R] = Job(
-            perform,
-            owner=self,
-            queue=queue,
-            priority=check_priority(priority),
-            own_limits=own_limits,
-            properties=properties,
-        )
-        self.declared[_path_of(perform), job.name] = job
-        return job
-
-    def start_background_worker(self) -> "BackgroundWorker":
-        """
-        Run the worker groups on threads of this process, until it ends or they are stopped.
-
-        A second call returns the worker that is running already. While a worker loads the app,
-        nothing is started: the threads would run jobs in a process that has another task.
-        """
-        from litejobs.background import BackgroundWorker  # noqa: PLC0415  # for workers only
-
-        with self._starting:
-            if self._background is None or not self._background.is_alive():
-                lease = new_lease()
-                worker = BackgroundWorker(
-                    [
-                        self._worker(group, id_, lease)
-                        for group in self.workers
-                        for id_ in range(group.count)
-                    ]
-                )
-                if context.loading_now():
-                    return worker
-                worker.start()
-                self._background = worker
-            return self._background
-
-    def create_worker(
-        self,
-        index: int,
-        id: int = 0,  # noqa: A002  # the specification's word
-        *,
-        workoff: bool = False,
-        clear: bool = False,
-    ) -> "InlineWorker":
-        """
-        One worker of the group at *index* of ``workers``; its ``run`` runs jobs on this thread.
-
-        *id* is its number in the group. *workoff*: ``run`` returns when no job is due any more.
-        *clear*: ``run`` runs no job but deletes all that the group's storage holds.
-        """
-        check_whole("index", index, at_least=0)
-        check_whole("id", id, at_least=0)
-        return self._worker(self.group(index), id, new_lease(), workoff=workoff, clear=clear)
-
-    def group(self, index: int) -> WorkerGroup:
-        """The worker group with that number; raises ConfigurationError if there is none."""
-        if index >= len(self.workers):
-            raise ConfigurationError(
-                f"there is no worker group {index}; there are {len(self.workers)}, the first is 0"
-            )
-        return self.workers[index]
-
-    def _worker(self, group: WorkerGroup, id_: int, lease: str, **how: bool) -> "InlineWorker":
-        from litejobs.inline import InlineWorker  # noqa: PLC0415  # for workers only
-
-        adapter = self.adapter(group.adapter)
-        return InlineWorker(group, adapter, self.execution, self.clock, id_, lease, **how)
-
-    def execution(self, group: WorkerGroup) -> "Execution":
-        """What runs the jobs of *group*; for one thread."""
-        from litejobs.execution import Execution  # noqa: PLC0415  # for workers only
-
-        return Execution(self.loader(), group.limits, self.clock, group.logger or self.logger)
-
-    @property
-    def where(self) -> str:
-        """``module:name`` where this manager can be imported from, as far as that can be seen."""
-        module = sys.modules.get(self._module)
-        names = [name for name, value in vars(module).items() if value is self] if module else []
-        place = self._module if module is None else _importable(module)
-        return f"{place}:{names[0]}" if names else place
-
-    def _check_declared(self, queue: str) -> None:
-        check_queue(queue)
-        if self.queues is not None and queue not in self.queues:
-            raise ConfigurationError(
-                f"queue {queue!r} is not one of the declared queues: {', '.join(self.queues)}"
-            )
+    from litejobs.adapters.sqlite.adapter import SqliteAdapter
 
 
 class JobManager(BaseManager):
@@ -228,7 +43,7 @@ class JobManager(BaseManager):
         clock: Clock | None = None,
     ) -> None:
         super().__init__(queues, logger, workers, clock)
-        self.adapters = dict(_checked_adapters(adapters))
+        self.adapters: dict[str, BaseAdapter] = dict(_checked_adapters(adapters))
         self._announced: set[BaseAdapter] = set()
         for group in self.workers:
             for queue in group.queues:
@@ -246,6 +61,19 @@ class JobManager(BaseManager):
                 f"there is no adapter {key!r}; the adapters are {', '.join(self.adapters)}"
             ) from None
 
+    @property
+    def adapter_keys(self) -> Sequence[str]:
+        return tuple(self.adapters)
+
+    @contextmanager
+    def storing_in(self, adapters: "Mapping[str, SqliteAdapter]") -> Iterator[None]:
+        before = self.adapters, self._announced
+        self.adapters, self._announced = dict(adapters), set()
+        try:
+            yield
+        finally:
+            self.adapters, self._announced = before
+
     def loader(self) -> Loader:
         return Loader(self.declared)
 
@@ -254,21 +82,17 @@ class JobManager(BaseManager):
     ) -> Scheduler:
         """A ``later`` that stores in the adapter of that name (None: the first)."""
         check_logger(logger)
-        storage = self.adapter(adapter)
-        return Scheduler(
-            lambda job: self._target(job, storage),
-            queues=self.queues,
-            clock=self.clock,
-            logger=logger or self.logger,
-        )
+        self.adapter(adapter)
+        return Scheduler(self, adapter, logger or self.logger)
 
-    def _target(self, job: Callable[..., Any], storage: BaseAdapter) -> Target:
+    def target(self, job: Callable[..., Any], adapter: str | None) -> Target:
         if not isinstance(job, Job) or job.owner is not self:
             raise SchedulingError(
                 f"{not_declared(job, self)}; declare it with @jobs.job(), or use its own later"
             )
+        storage = self.adapter(adapter)
         self._announce(storage)
-        path = _path_of(job.perform)
+        path = path_of(job.perform)
         return Target(job.perform, job.name, path, None, job.queue, job.priority, storage)
 
     def _announce(self, storage: BaseAdapter) -> None:
@@ -305,26 +129,6 @@ def check_apart(groups: Sequence[tuple[WorkerGroup, BaseAdapter]]) -> None:
             )
 
 
-def _checked_queues(queues: object) -> tuple[str, ...]:
-    if not isinstance(queues, list | tuple) or not queues:
-        raise ConfigurationError(f"queues must be a list of names, got {queues!r}")
-    return tuple(check_queue(name) for name in queues)
-
-
-def _checked_groups(workers: object) -> tuple[WorkerGroup, ...]:
-    if not isinstance(workers, list | tuple) or not workers:
-        raise ConfigurationError(f"workers must be a list of worker groups, got {workers!r}")
-    return tuple(WorkerGroup.of(group) for group in workers)
-
-
-def not_declared(job: object, manager: BaseManager) -> str:
-    """Why *manager* does not take *job*, in words."""
-    name = getattr(job, "__name__", repr(job))
-    owner = getattr(job, "owner", None)
-    of = f"of {owner.where}, not of" if isinstance(owner, BaseManager) else "not declared in"
-    return f"{name} is a job {of} {manager.where}"
-
-
 def _checked_adapters(adapters: Mapping[str, BaseAdapter]) -> Mapping[str, BaseAdapter]:
     if not isinstance(adapters, Mapping) or not adapters:
         raise ConfigurationError(
@@ -334,27 +138,3 @@ def _checked_adapters(adapters: Mapping[str, BaseAdapter]) -> Mapping[str, BaseA
         if not isinstance(adapter, BaseAdapter):
             raise ConfigurationError(f"adapter {key!r} must be a BaseAdapter, got {adapter!r}")
     return adapters
-
-
-def _calling_module() -> str:
-    """The module in which a manager is being made."""
-    frame = sys._getframe(1)  # noqa: SLF001  # there is no other way to one's caller
-    while frame.f_back is not None and frame.f_globals.get("__name__") == __name__:
-        frame = frame.f_back
-    return str(frame.f_globals.get("__name__", "__main__"))
-
-
-def _importable(module: ModuleType) -> str:
-    """The name by which a worker could import the module, which may be running as __main__."""
-    if module.__name__ != "__main__":
-        return module.__name__
-    spec, file = getattr(module, "__spec__", None), getattr(module, "__file__", None)
-    return spec.name if spec is not None else Path(file or "__main__").stem
-
-
-def _path_of(function: Callable[..., Any]) -> str:
-    """The function's file, relative to its project; as the code object names it."""
-    file = Path(inspect.unwrap(function).__code__.co_filename)
-    root = root_of_file(file)
-    resolved = file.resolve()
-    return resolved.relative_to(root).as_posix() if resolved.is_relative_to(root) else file.name

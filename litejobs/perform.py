@@ -12,11 +12,12 @@ from pathlib import Path
 from litejobs.adapters.base import BaseAdapter
 from litejobs.adapters.sqlite.adapter import SqliteAdapter
 from litejobs.app import load_app
+from litejobs.base_manager import BaseManager
 from litejobs.config import WorkerGroup
 from litejobs.context import loading
 from litejobs.errors import UnusableAppError
 from litejobs.logs import configure
-from litejobs.manager import BaseManager, JobManager
+from litejobs.manager import JobManager
 from litejobs.performers.child import Task, clear, perform, serve, work
 from litejobs.performers.manifest import DeclaredJob, Group, Manifest, Storage
 from litejobs.performers.wire import Start

@@ -3,7 +3,7 @@ import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, Protocol
 
 from litejobs import context, handler
 from litejobs.adapters.base import BaseAdapter
@@ -44,24 +44,27 @@ class ScheduledJob:
     run_at: datetime  # UTC
 
 
+class Owner(Protocol):
+    """Whose jobs a scheduler stores: a manager."""
+
+    queues: tuple[str, ...] | None
+    clock: Clock
+
+    def target(self, job: Callable[..., Any], adapter: str | None) -> Target:
+        """What *job* stands for, stored in that adapter; raises SchedulingError."""
+        ...
+
+
 class Scheduler:
     """
-    ``later``: stores a job to be run in the background.
+    ``later``: stores a job of *owner* to be run in the background, in the adapter of that name.
 
-    *resolve* says what a job or function stands for, *queues* which names are declared (None: any).
+    Made by ``JobManager.create_scheduler``.
     """
 
-    def __init__(
-        self,
-        resolve: Callable[[Callable[..., Any]], Target],
-        *,
-        queues: Sequence[str] | None,
-        clock: Clock,
-        logger: logging.Logger,
-    ) -> None:
-        self._resolve = resolve
-        self._queues = queues
-        self._clock = clock
+    def __init__(self, owner: Owner, adapter: str | None, logger: logging.Logger) -> None:
+        self._owner = owner
+        self._adapter = adapter
         self._logger = logger
 
     def __call__(
@@ -118,8 +121,8 @@ class Scheduler:
         priority: int | None,
     ) -> list[ScheduledJob]:
         _refuse_while_loading(job)
-        target = self._resolve(job)
-        now = self._clock.now()
+        target = self._owner.target(job, self._adapter)
+        now = self._owner.clock.now()
         run_at = due(now, wait, wait_until)
         queue = self._checked_queue(target.queue if queue is None else queue)
         priority = _checked_priority(target.priority if priority is None else priority)
@@ -157,9 +160,10 @@ class Scheduler:
             name = check_queue(queue)
         except ConfigurationError as error:
             raise SchedulingError(str(error)) from None
-        if self._queues is not None and name not in self._queues:
+        declared = self._owner.queues
+        if declared is not None and name not in declared:
             raise SchedulingError(
-                f"queue {name!r} is not one of the declared queues: {', '.join(self._queues)}"
+                f"queue {name!r} is not one of the declared queues: {', '.join(declared)}"
             )
         return name
 

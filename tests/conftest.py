@@ -1,12 +1,13 @@
 import pytest
-from helpers import ManualClock, Project
+from helpers import NOW, Project
 
 from litejobs.adapters.sqlite.adapter import SqliteAdapter
+from litejobs.testing import ManualClock
 
 
 @pytest.fixture
 def clock():
-    return ManualClock()
+    return ManualClock(NOW)
 
 
 @pytest.fixture(params=["sqlite3", "apsw"])

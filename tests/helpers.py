@@ -8,23 +8,12 @@ import textwrap
 import time
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 
 DEADLINE = 60  # seconds until a test gives up on a real process
 NOBODY = 65534
-
-
-class ManualClock:
-    """Time that moves when the test moves it; milliseconds since 1970."""
-
-    def __init__(self, now=1_800_000_000_000):
-        self.time = now
-
-    def now(self):
-        return self.time
-
-    def advance(self, seconds=0.0):
-        self.time += round(seconds * 1000)
+NOW = datetime.fromtimestamp(1_800_000_000, UTC)  # what the tests' clock shows at first
 
 
 def wait_until(condition, what="the condition", deadline=DEADLINE):

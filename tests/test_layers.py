@@ -26,10 +26,12 @@ FLOORS = [
     {"scheduler", "worker", "inline", "performers"},
     {"processes"},
     {"background"},
+    {"base_manager"},
     {"manager"},
     {"default_manager"},
     {"app", "perform"},
-    {"cli"},
+    {"cli", "testing"},
+    {"pytest_plugin"},
     {"__init__", "__main__"},
 ]
 STATEMENT = re.compile(

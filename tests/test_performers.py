@@ -13,7 +13,7 @@ from dataclasses import replace
 from types import SimpleNamespace
 
 import pytest
-from helpers import DEADLINE, ManualClock, wait_until
+from helpers import DEADLINE, NOW, wait_until
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -43,6 +43,7 @@ from litejobs.performers.wire import (
     Start,
 )  # fmt: skip
 from litejobs.stop import Stop
+from litejobs.testing import ManualClock
 
 HANDLER = write("greet", "script.py", "__main__", "[]", "{}")
 JOB = StoredJob(7, "default", 50, 1, 1, "me", HANDLER)
@@ -376,7 +377,7 @@ class Team:
         self.started = started
         self.selector = selectors.DefaultSelector()
         self.places = [JobPlace(f"worker.{i}", f"worker.{i}/me", GROUP, START) for i in range(2)]
-        self.clock = ManualClock()
+        self.clock = ManualClock(NOW)
         self.performers = Performers(self.places, self.selector, self.clock, **options)
 
     def hear(self, number, *says, ends=""):

@@ -4,7 +4,7 @@ import json
 import logging
 import math
 from datetime import UTC, datetime, timedelta, timezone
-from types import MappingProxyType
+from types import MappingProxyType, SimpleNamespace
 
 import pytest
 from hypothesis import given
@@ -31,12 +31,15 @@ def adapter(database, clock):
 
 @pytest.fixture
 def make_later(adapter, clock):
-    def resolve(function):
-        return Target(function, "job", "jobs.py", "jobs", "default", 50, adapter)
-
     def make(queues=None):
-        logger = logging.getLogger("test.scheduler")
-        return Scheduler(resolve, queues=queues, clock=clock, logger=logger)
+        owner = SimpleNamespace(
+            queues=queues,
+            clock=clock,
+            target=lambda function, _key: Target(
+                function, "job", "jobs.py", "jobs", "default", 50, adapter
+            ),
+        )
+        return Scheduler(owner, None, logging.getLogger("test.scheduler"))
 
     return make
 

@@ -3,6 +3,7 @@
 import json
 import logging
 import re
+from datetime import UTC, datetime
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -689,7 +690,7 @@ def test_the_path_is_resolved_when_the_adapter_is_made(tmp_path, monkeypatch):
 
 
 def test_the_view_shows_states_and_times_as_text(adapter, clock):
-    clock.time = 1_700_000_000_000
+    clock.move_to(datetime.fromtimestamp(1_700_000_000, UTC))
     schedule(adapter, wait=60_000)
 
     shown = adapter.connection.execute(

@@ -1,0 +1,302 @@
+"""What every manager does: declare jobs, start workers; where the jobs are stored is its own."""
+
+import inspect
+import logging
+import sys
+import threading
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from pathlib import Path
+from types import FrameType, ModuleType
+from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar, Unpack, overload
+
+from litejobs import context, defaults
+from litejobs.adapters.base import BaseAdapter
+from litejobs.clock import Clock, SystemClock
+from litejobs.config import (
+    Options,
+    WorkerGroup,
+    check_keys,
+    check_limits,
+    check_logger,
+    check_priority,
+    check_queue,
+    check_whole,
+)
+from litejobs.errors import ConfigurationError
+from litejobs.job import Job, OwnLimits
+from litejobs.loader import Loader
+from litejobs.project import root_of_file
+from litejobs.run_directory.identity import new_lease
+from litejobs.scheduler import Target
+
+if TYPE_CHECKING:
+    from litejobs.adapters.sqlite.adapter import SqliteAdapter
+    from litejobs.background import BackgroundWorker
+    from litejobs.execution import Around, Execution
+    from litejobs.inline import InlineWorker
+
+P = ParamSpec("P")
+R = TypeVar("R")
+_JOB_OPTIONS = ("queue", "priority", "properties", *OwnLimits.__annotations__)
+
+
+class BaseManager(Options, ABC):
+    """Declares jobs and starts workers; where the jobs are stored is its subclasses' matter."""
+
+    def __init__(
+        self,
+        queues: Sequence[str] | None,
+        logger: logging.Logger | None,
+        workers: Sequence[WorkerGroup | Mapping[str, Any]] | None,
+        clock: Clock | None,
+    ) -> None:
+        self.queues = None if queues is None else _checked_queues(queues)
+        check_logger(logger)
+        self.logger = logger or logging.getLogger("litejobs")
+        self.workers = (WorkerGroup(),) if workers is None else _checked_groups(workers)
+        self.clock = clock or SystemClock()
+        self.declared: dict[tuple[str, str], Job[..., Any]] = {}
+        self._module = _calling_module()
+        self._background: BackgroundWorker | None = None
+        self._starting = threading.Lock()
+        self._is_lent = False
+        self._watch: Around = nullcontext
+
+    @abstractmethod
+    def adapter(self, key: str | None) -> BaseAdapter:
+        """The adapter of that name, or the first; raises ConfigurationError if there is none."""
+
+    @abstractmethod
+    def target(self, job: Callable[..., Any], adapter: str | None) -> Target:
+        """What *job* stands for, stored in that adapter; raises SchedulingError."""
+
+    @abstractmethod
+    def loader(self) -> Loader:
+        """From rows to the functions that this manager's workers may call."""
+
+    @overload
+    def job(self, perform: Callable[P, R], /) -> Job[P, R]: ...
+
+    @overload
+    def job(
+        self,
+        perform: None = None,
+        /,
+        *,
+        queue: str = ...,
+        priority: int = ...,
+        properties: Mapping[str, Any] | None = ...,
+        **own_limits: Unpack[OwnLimits],
+    ) -> Callable[[Callable[P, R]], Job[P, R]]: ...
+
+    def job(self, perform: Callable[..., Any] | None = None, /, **options: Any) -> Any:
+        """
+        Declare the decorated function as a job: ``@jobs.job`` or ``@jobs.job(queue="email")``.
+
+        The options are those of ``create_job``.
+        """
+        if perform is not None:
+            return self.create_job(perform=perform)
+        return lambda function: self.create_job(perform=function, **options)
+
+    def create_job(
+        self,
+        *,
+        perform: Callable[P, R],
+        queue: str = defaults.QUEUE,
+        priority: int = defaults.PRIORITY,
+        properties: Mapping[str, Any] | None = None,
+        **own_limits: Unpack[OwnLimits],
+    ) -> Job[P, R]:
+        """
+        Declare *perform* as a job, stored in *queue* with *priority* (lower runs first).
+
+        *properties* become attributes of the job. *own_limits* are max_attempts, max_runtime
+        (seconds), delete_successful_jobs and delete_failed_jobs; they win over the group's.
+        """
+        if not inspect.isfunction(perform) or perform.__name__ == "<lambda>":
+            raise ConfigurationError(
+                f"perform of a job must be a function made by def, got {perform!r}"
+            )
+        check_keys(own_limits, _JOB_OPTIONS, of="a job")
+        check_limits(own_limits)
+        self._check_declared(queue)
+        job: Job[P, R] = Job(
+            perform,
+            owner=self,
+            queue=queue,
+            priority=check_priority(priority),
+            own_limits=own_limits,
+            properties=properties,
+        )
+        self.declared[path_of(perform), job.name] = job
+        return job
+
+    def start_background_worker(self) -> "BackgroundWorker":
+        """
+        Run the worker groups on threads of this process, until it ends or they are stopped.
+
+        A second call returns the worker that is running already. While a worker loads the app,
+        nothing is started: the threads would run jobs in a process that has another task.
+        """
+        from litejobs.background import BackgroundWorker  # noqa: PLC0415  # for workers only
+
+        with self._starting:
+            if self._background is None or not self._background.is_alive():
+                lease = new_lease()
+                worker = BackgroundWorker(
+                    [
+                        self.new_worker(group, id_, lease)
+                        for group in self.workers
+                        for id_ in range(group.count)
+                    ]
+                )
+                if context.loading_now() or self._is_lent:
+                    return worker
+                worker.start()
+                self._background = worker
+            return self._background
+
+    def create_worker(
+        self,
+        index: int,
+        id: int = 0,  # noqa: A002  # the specification's word
+        *,
+        workoff: bool = False,
+        clear: bool = False,
+    ) -> "InlineWorker":
+        """
+        One worker of the group at *index* of ``workers``; its ``run`` runs jobs on this thread.
+
+        *id* is its number in the group. *workoff*: ``run`` returns when no job is due any more.
+        *clear*: ``run`` runs no job but deletes all that the group's storage holds.
+        """
+        check_whole("index", index, at_least=0)
+        check_whole("id", id, at_least=0)
+        return self.new_worker(self.group(index), id, new_lease(), workoff=workoff, clear=clear)
+
+    def group(self, index: int) -> WorkerGroup:
+        """The worker group with that number; raises ConfigurationError if there is none."""
+        if index >= len(self.workers):
+            raise ConfigurationError(
+                f"there is no worker group {index}; there are {len(self.workers)}, the first is 0"
+            )
+        return self.workers[index]
+
+    def new_worker(self, group: WorkerGroup, id_: int, lease: str, **how: bool) -> "InlineWorker":
+        """Worker number *id_* of *group*, for one thread of the process with that *lease*."""
+        from litejobs.inline import InlineWorker  # noqa: PLC0415  # for workers only
+
+        adapter = self.adapter(group.adapter)
+        return InlineWorker(group, adapter, self.execution, self.clock, id_, lease, **how)
+
+    def execution(self, group: WorkerGroup) -> "Execution":
+        """What runs the jobs of *group*; for one thread."""
+        from litejobs.execution import Execution  # noqa: PLC0415  # for workers only
+
+        logger = group.logger or self.logger
+        return Execution(self.loader(), group.limits, self.clock, logger, self._surroundings)
+
+    def around_job(self) -> AbstractContextManager[object]:
+        """What each job runs inside of, on whichever worker; made anew for each."""
+        return nullcontext()
+
+    @contextmanager
+    def _surroundings(self) -> Iterator[None]:
+        with self._watch(), self.around_job():
+            yield
+
+    @contextmanager
+    def lent(
+        self, adapters: "Mapping[str, SqliteAdapter]", clock: Clock, watch: "Around"
+    ) -> Iterator[None]:
+        """
+        While inside, a test has this manager: it stores in *adapters* instead, by *clock*.
+
+        *watch* is entered around each job. No background worker is started.
+        """
+        if self._is_lent:
+            raise ConfigurationError(f"{self.where} is in a test mode already")
+        before = self.clock, self._watch
+        self.clock, self._watch, self._is_lent = clock, watch, True
+        try:
+            with self.storing_in(adapters):
+                yield
+        finally:
+            self.clock, self._watch = before
+            self._is_lent = False
+
+    @abstractmethod
+    def storing_in(self, adapters: "Mapping[str, SqliteAdapter]") -> AbstractContextManager[None]:
+        """While inside, *adapters* stand in for this manager's own of the same keys."""
+
+    @property
+    @abstractmethod
+    def adapter_keys(self) -> Sequence[str]:
+        """The names of the adapters, the default first."""
+
+    @property
+    def where(self) -> str:
+        """``module:name`` where this manager can be imported from, as far as that can be seen."""
+        module = sys.modules.get(self._module)
+        names = [name for name, value in vars(module).items() if value is self] if module else []
+        place = self._module if module is None else _importable(module)
+        return f"{place}:{names[0]}" if names else place
+
+    def _check_declared(self, queue: str) -> None:
+        check_queue(queue)
+        if self.queues is not None and queue not in self.queues:
+            raise ConfigurationError(
+                f"queue {queue!r} is not one of the declared queues: {', '.join(self.queues)}"
+            )
+
+
+def not_declared(job: object, manager: BaseManager) -> str:
+    """Why *manager* does not take *job*, in words."""
+    name = getattr(job, "__name__", repr(job))
+    owner = getattr(job, "owner", None)
+    of = f"of {owner.where}, not of" if isinstance(owner, BaseManager) else "not declared in"
+    return f"{name} is a job {of} {manager.where}"
+
+
+def path_of(function: Callable[..., Any]) -> str:
+    """The function's file, relative to its project; as the code object names it."""
+    file = Path(inspect.unwrap(function).__code__.co_filename)
+    root = root_of_file(file)
+    resolved = file.resolve()
+    return resolved.relative_to(root).as_posix() if resolved.is_relative_to(root) else file.name
+
+
+def _checked_queues(queues: object) -> tuple[str, ...]:
+    if not isinstance(queues, list | tuple) or not queues:
+        raise ConfigurationError(f"queues must be a list of names, got {queues!r}")
+    return tuple(check_queue(name) for name in queues)
+
+
+def _checked_groups(workers: object) -> tuple[WorkerGroup, ...]:
+    if not isinstance(workers, list | tuple) or not workers:
+        raise ConfigurationError(f"workers must be a list of worker groups, got {workers!r}")
+    return tuple(WorkerGroup.of(group) for group in workers)
+
+
+def _calling_module() -> str:
+    """The module in which a manager is being made."""
+    frame = sys._getframe(1)  # noqa: SLF001  # there is no other way to one's caller
+    own = __name__.partition(".")[0]
+    while frame.f_back is not None and _package(frame) == own:
+        frame = frame.f_back
+    return str(frame.f_globals.get("__name__", "__main__"))
+
+
+def _package(frame: FrameType) -> str:
+    return str(frame.f_globals.get("__name__", "")).partition(".")[0]
+
+
+def _importable(module: ModuleType) -> str:
+    """The name by which a worker could import the module, which may be running as __main__."""
+    if module.__name__ != "__main__":
+        return module.__name__
+    spec, file = getattr(module, "__spec__", None), getattr(module, "__file__", None)
+    return spec.name if spec is not None else Path(file or "__main__").stem
