@@ -1,4 +1,4 @@
-"""The jobs in the table: storing, finding in order, settling with a fence. On both libraries."""
+"""The jobs in the table, beyond what every adapter promises (test_adapters.py). On both libraries."""
 
 import json
 import logging
@@ -93,10 +93,6 @@ def test_many_jobs_are_stored_all_or_none(adapter):
     assert rows(adapter) == []
 
 
-def test_no_jobs_are_no_ids(adapter):
-    assert adapter.schedule([]) == []
-
-
 def test_an_id_is_never_used_again(adapter):
     first = schedule(adapter)
     adapter.clear()
@@ -105,49 +101,6 @@ def test_an_id_is_never_used_again(adapter):
 
 
 # Finding
-
-
-def test_jobs_are_found_by_priority_then_run_at_then_id(adapter, clock):
-    clock.advance(seconds=10)
-    late, early, urgent, early_too = adapter.schedule(
-        [
-            new(adapter, wait=-1),
-            new(adapter, wait=-2),
-            new(adapter, priority=1),
-            new(adapter, wait=-2),
-        ]
-    )
-
-    assert found_ids(adapter) == [urgent, early, early_too, late]
-
-
-@pytest.mark.parametrize(
-    ("queues", "expected"),
-    [
-        (("*",), "abc"),
-        (("b",), "b"),
-        (("a", "c"), "ac"),
-        (("b", "*"), "abc"),
-        (("c", "c"), "c"),
-        (("nobody's",), ""),
-        (("nobody's", "a"), "a"),
-        ((), ""),
-    ],
-    ids=["all", "one", "some", "mixture", "twice", "unknown", "unknown and known", "none"],
-)
-def test_only_jobs_of_the_queues_asked_for_are_found(adapter, queues, expected):
-    adapter.schedule([new(adapter, queue=queue) for queue in "abc"])
-
-    jobs = adapter.find(worker="w", queues=queues, max_runtime=60, limit=10)
-
-    assert "".join(job.queue for job in jobs) == expected
-
-
-def test_no_more_than_the_limit_are_found_over_all_queues(adapter):
-    ids = adapter.schedule([new(adapter, queue=queue) for queue in "aabbcc"])
-
-    assert found_ids(adapter, limit=4) == ids[:4]
-    assert found_ids(adapter, limit=4) == ids[4:]
 
 
 def test_a_found_job_is_locked_for_its_worker(adapter, clock):
@@ -159,25 +112,6 @@ def test_a_found_job_is_locked_for_its_worker(adapter, clock):
 
     assert job == StoredJob(id_, "mail", 3, scheduled_at, 1, "me", '{"name": "send"}')
     assert row(adapter, "state, locked_at, locked_by, attempts") == (RUNNING, clock.now(), "me", 1)
-
-
-def test_a_locked_job_is_not_found_again(adapter):
-    schedule(adapter)
-    assert find(adapter)
-
-    assert find(adapter, worker="another") == []
-
-
-def test_attempts_rise_with_every_find(adapter, clock):
-    schedule(adapter)
-    attempts = []
-
-    for _ in range(3):
-        [job] = find(adapter)
-        attempts.append(job.attempts)
-        adapter.error(job, "oh", clock.now())
-
-    assert attempts == [1, 2, 3]
 
 
 def test_a_scheduled_job_is_never_found_early(adapter, clock):
@@ -205,18 +139,6 @@ def test_a_promotion_makes_no_more_than_one_batch_ready(adapter, clock, monkeypa
 
     assert found_ids(adapter) == [first, second]
     assert found_ids(adapter) == [last]
-
-
-def test_several_finds_share_the_jobs(adapter):
-    ids = adapter.schedule([new(adapter) for _ in range(3)])
-
-    first, second = adapter.exchange([], [Find("one", ("*",), 60, 2), Find("two", ("*",), 60, 2)])
-
-    assert [(job.id, job.locked_by) for job in first + second] == [
-        (ids[0], "one"),
-        (ids[1], "one"),
-        (ids[2], "two"),
-    ]
 
 
 def test_finding_nothing_takes_no_write_lock(adapter, database, driver):
@@ -417,20 +339,6 @@ def test_each_outcome_is_recorded_by_the_method_of_its_kind(adapter, job, outcom
     adapter.settle(job, OUTCOMES[outcome])
 
     assert rows(adapter) == [(job.id, state)]
-
-
-def test_an_exchange_settles_before_it_finds(adapter, job):
-    [[again]] = adapter.exchange([(job, OUTCOMES["released"])], [Find("v", ("*",), 60)])
-
-    assert (again.id, again.attempts, again.locked_by) == (job.id, 1, "v")
-
-
-def test_an_exchange_without_wishes_only_settles(adapter, job):
-    schedule(adapter)
-
-    assert adapter.exchange([(job, OUTCOMES["deleted success"])], []) == []
-
-    assert row(adapter, "state") == (READY,)
 
 
 def test_a_settlement_that_fails_takes_the_whole_exchange_back(adapter, job):
