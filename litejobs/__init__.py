@@ -28,9 +28,11 @@ if TYPE_CHECKING:
     )
     from litejobs.job import Job, NewJob, StoredJob
     from litejobs.manager import JobManager
+    from litejobs.processes.background import BackgroundProcess
     from litejobs.scheduler import ScheduledJob, Scheduler
 
 __all__ = [
+    "BackgroundProcess",
     "BackgroundWorker",
     "BaseAdapter",
     "Clock",
@@ -58,6 +60,7 @@ __all__ = [
 ]
 
 _HOMES = {
+    "BackgroundProcess": ("litejobs.processes.background", "BackgroundProcess"),
     "BackgroundWorker": ("litejobs.background", "BackgroundWorker"),
     "BaseAdapter": ("litejobs.adapters.base", "BaseAdapter"),
     "Clock": ("litejobs.clock", "Clock"),

@@ -23,14 +23,7 @@ class BackgroundWorker:
         self._threads = [WorkerThread(worker) for worker in workers]
 
     def start(self) -> None:
-        """Open the databases here, so that a wrong one is refused here; then start the threads."""
-        try:
-            for adapter in {thread.worker.adapter for thread in self._threads}:
-                adapter.reload()
-        except BaseException:
-            for thread in self._threads:
-                thread.worker.stopping.close()
-            raise
+        """Start the threads."""
         for thread in self._threads:
             thread.start()
         atexit.register(self.stop, defaults.EXIT_PATIENCE)

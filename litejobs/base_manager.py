@@ -28,6 +28,7 @@ from litejobs.errors import ConfigurationError
 from litejobs.job import Job, OwnLimits
 from litejobs.loader import Loader
 from litejobs.project import root_of_file
+from litejobs.reloader import stop_in_reloader_parent
 from litejobs.run_directory.identity import new_lease
 from litejobs.scheduler import Target
 
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
     from litejobs.background import BackgroundWorker
     from litejobs.execution import Around, Execution
     from litejobs.inline import InlineWorker
+    from litejobs.processes.background import Attached, BackgroundProcess
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -58,8 +60,8 @@ class BaseManager(Options, ABC):
         self.workers = (WorkerGroup(),) if workers is None else _checked_groups(workers)
         self.clock = clock or SystemClock()
         self.declared: dict[tuple[str, str], Job[..., Any]] = {}
-        self._module = _calling_module()
-        self._background: BackgroundWorker | None = None
+        self.module = _calling_module()
+        self._background: BackgroundWorker | BackgroundProcess | None = None
         self._starting = threading.Lock()
         self._is_lent = False
         self._watch: Around = nullcontext
@@ -134,30 +136,51 @@ class BaseManager(Options, ABC):
         self.declared[path_of(perform), job.name] = job
         return job
 
-    def start_background_worker(self) -> "BackgroundWorker":
+    def start_background_worker(
+        self, *, process: bool = False
+    ) -> "BackgroundWorker | BackgroundProcess":
         """
-        Run the worker groups on threads of this process, until it ends or they are stopped.
+        Run the worker groups beside this program, until it ends or they are stopped.
 
-        A second call returns the worker that is running already. While a worker loads the app,
-        nothing is started: the threads would run jobs in a process that has another task.
+        On threads of this process; with *process*, in processes of their own, where jobs can be
+        killed and cannot hurt the app. A second call returns what is running already. Nothing is
+        started while a worker, or a new child of multiprocessing, loads the program, nor in a test
+        mode; and it does not last where the process only watches files for a debug server's child.
+
+        Raises ConfigurationError or a StorageError if the storage cannot be used.
         """
-        from litejobs.background import BackgroundWorker  # noqa: PLC0415  # for workers only
-
         with self._starting:
             if self._background is None or not self._background.is_alive():
-                lease = new_lease()
-                worker = BackgroundWorker(
-                    [
-                        self.new_worker(group, id_, lease)
-                        for group in self.workers
-                        for id_ in range(group.count)
-                    ]
-                )
-                if context.loading_now() or self._is_lent:
+                worker = self._new_process() if process else self._new_threads()
+                if context.loading_now() or self._is_lent or _is_spawned():
                     return worker
+                for adapter in {self.adapter(group.adapter) for group in self.workers}:
+                    adapter.reload()  # a file that is not ours is refused here
                 worker.start()
+                stop_in_reloader_parent(worker.stop)
                 self._background = worker
             return self._background
+
+    def _new_threads(self) -> "BackgroundWorker":
+        from litejobs.background import BackgroundWorker  # noqa: PLC0415  # for workers only
+
+        lease = new_lease()
+        return BackgroundWorker(
+            [
+                self.new_worker(group, id_, lease)
+                for group in self.workers
+                for id_ in range(group.count)
+            ]
+        )
+
+    def _new_process(self) -> "BackgroundProcess":
+        from litejobs.processes.background import BackgroundProcess  # noqa: PLC0415  # as above
+
+        return BackgroundProcess(self.attached(), self.logger.getEffectiveLevel())
+
+    @abstractmethod
+    def attached(self) -> "Attached":
+        """What a runner in a process of its own works for; raises ConfigurationError."""
 
     def create_worker(
         self,
@@ -240,9 +263,9 @@ class BaseManager(Options, ABC):
     @property
     def where(self) -> str:
         """``module:name`` where this manager can be imported from, as far as that can be seen."""
-        module = sys.modules.get(self._module)
+        module = sys.modules.get(self.module)
         names = [name for name, value in vars(module).items() if value is self] if module else []
-        place = self._module if module is None else _importable(module)
+        place = self.module if module is None else _importable(module)
         return f"{place}:{names[0]}" if names else place
 
     def _check_declared(self, queue: str) -> None:
@@ -288,6 +311,12 @@ def _calling_module() -> str:
     while frame.f_back is not None and _package(frame) == own:
         frame = frame.f_back
     return str(frame.f_globals.get("__name__", "__main__"))
+
+
+def _is_spawned() -> bool:
+    """Whether multiprocessing is just loading the program into a child that it has spawned."""
+    process = sys.modules.get("multiprocessing.process")
+    return process is not None and hasattr(process.current_process(), "_inheriting")
 
 
 def _package(frame: FrameType) -> str:

@@ -28,6 +28,7 @@ from litejobs.scheduler import Scheduler, Target
 if TYPE_CHECKING:
     from litejobs.background import BackgroundWorker
     from litejobs.inline import InlineWorker
+    from litejobs.processes.background import Attached, BackgroundProcess
 
 
 class DefaultManager(BaseManager):
@@ -99,9 +100,18 @@ class DefaultManager(BaseManager):
         assert self._root is not None  # adapter() came first
         return Loader(self.declared, self._root, self._hint)
 
-    def start_background_worker(self) -> "BackgroundWorker":
+    def start_background_worker(
+        self, *, process: bool = False
+    ) -> "BackgroundWorker | BackgroundProcess":
         self._use_root_of(sys._getframe(1))  # noqa: SLF001  # the caller
-        return super().start_background_worker()
+        return super().start_background_worker(process=process)
+
+    def attached(self) -> "Attached":
+        from litejobs.processes.background import Attached  # noqa: PLC0415  # for workers only
+
+        database = self.adapter(None).path
+        assert self._root is not None  # adapter() came first
+        return Attached(self._root, database=database)
 
     def create_worker(self, *where: int, **how: Any) -> "InlineWorker":
         self._use_root_of(sys._getframe(1))  # noqa: SLF001  # the caller

@@ -1,10 +1,12 @@
 """JobManager: wires adapters, jobs, schedulers and workers together; holds no rule of its own."""
 
 import logging
+import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
 from itertools import combinations
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from litejobs import defaults
@@ -15,11 +17,13 @@ from litejobs.config import WorkerGroup, check_logger
 from litejobs.errors import ConfigurationError, SchedulingError
 from litejobs.job import Job
 from litejobs.loader import Loader
+from litejobs.project import root_of_file
 from litejobs.run_directory.identity import worker_name
 from litejobs.scheduler import Scheduler, Target
 
 if TYPE_CHECKING:
     from litejobs.adapters.sqlite.adapter import SqliteAdapter
+    from litejobs.processes.background import Attached
 
 
 class JobManager(BaseManager):
@@ -76,6 +80,17 @@ class JobManager(BaseManager):
 
     def loader(self) -> Loader:
         return Loader(self.declared)
+
+    def attached(self) -> "Attached":
+        from litejobs.processes.background import Attached  # noqa: PLC0415  # for workers only
+
+        if ":" not in self.where:
+            raise ConfigurationError(
+                "worker processes must be able to import the manager: give it a name at the top of "
+                f"a module ({self.where} has none for it)"
+            )
+        module = sys.modules[self.module]
+        return Attached(root_of_file(Path(module.__file__ or "")), app=self.where)
 
     def create_scheduler(
         self, adapter: str | None = None, logger: logging.Logger | None = None

@@ -1,4 +1,4 @@
-"""The jobs in the table, beyond what every adapter promises (test_adapters.py). On both libraries."""
+"""The jobs in the table, beyond what test_adapters.py says of every adapter. On both libraries."""
 
 import json
 import logging

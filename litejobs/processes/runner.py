@@ -19,7 +19,7 @@ from litejobs.performers.parent import JobPlace, Performers
 from litejobs.performers.place import Place
 from litejobs.performers.wire import Start, Task
 from litejobs.performers.workers import WorkerPlace, WorkerProcesses
-from litejobs.processes.signals import Received, stop_on_signals
+from litejobs.processes.signals import Received, follow, stop_on_signals
 from litejobs.run_directory.bell import Bell
 from litejobs.run_directory.identity import locked_by, new_lease, worker_name
 from litejobs.stop import Stop
@@ -82,13 +82,16 @@ class Runner:
         workoff: bool = False,
         only: Only | None = None,
         stop_timeout: float = defaults.STOP_TIMEOUT,
+        leash: int | None = None,
         clock: Clock | None = None,
     ) -> None:
+        """*leash* is a descriptor by which whoever started this can stop it: see ``follow``."""
         self._source = source
         self._observer = observer
         self._workoff = workoff
         self._only = only
         self._stop_timeout = stop_timeout
+        self._leash = leash
         self._clock = clock or SystemClock()
         self._stop = Stop()
         self._lease = new_lease()
@@ -97,6 +100,8 @@ class Runner:
     def run(self) -> int:
         """Work until all is done or a signal says stop; the exit code that signals ask for."""
         with stop_on_signals(self._stop, self._stop_timeout) as received, ExitStack() as stack:
+            if self._leash is not None:
+                follow(self._leash)
             manifest = self._manifest()
             if manifest is not None:
                 self._work(manifest, stack)

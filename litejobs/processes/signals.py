@@ -1,4 +1,6 @@
+import os
 import signal
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
@@ -47,3 +49,19 @@ def stop_on_signals(stop: Stop, stop_timeout: float) -> Iterator[Received]:
         signal.setitimer(signal.ITIMER_REAL, 0)
         for number, handler in before.items():
             signal.signal(number, handler)
+
+
+def follow(leash: int) -> None:
+    """
+    Raise the signals whose numbers, a byte each, come through *leash*, a pipe; at its end SIGTERM.
+
+    So a parent can stop its child before that has handlers, and by its own death. Call it when the
+    handlers are there.
+    """
+
+    def listen() -> None:
+        while data := os.read(leash, 1):
+            os.kill(os.getpid(), data[0])
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    threading.Thread(target=listen, name="litejobs-leash", daemon=True).start()
