@@ -2,14 +2,21 @@
 
 import importlib
 import sys
+from types import FunctionType, ModuleType
 
 from litejobs.errors import UnusableAppError
 from litejobs.manager import JobManager
 
+_CUSTOMARY = ("app", "create_app")  # of web frameworks
+
 
 def load_app(text: str) -> JobManager:
     """
-    Import the module and return its JobManager; where no NAME is given, the only one it has.
+    Import the module and return its JobManager.
+
+    NAME may also be an app that has a JobManager as its extension ``litejobs``, or a function that
+    makes such an app. Without NAME, the only JobManager of the module is meant; where it has none,
+    its ``app`` or ``create_app``.
 
     Raises UnusableAppError if there is no such module or manager. What the module itself raises
     when it is imported passes through.
@@ -17,19 +24,30 @@ def load_app(text: str) -> JobManager:
     name, colon, attribute = text.partition(":")
     module = _import(name, text)
     if not colon:
-        return _only_manager(name)
+        return _only_manager(module, text)
     try:
-        manager = getattr(module, attribute)
+        found = getattr(module, attribute)
     except AttributeError:
         raise UnusableAppError(f"--app {text}: {name} has no attribute {attribute!r}") from None
-    if not isinstance(manager, JobManager):
+    manager = _manager_of(found)
+    if manager is None:
         raise UnusableAppError(
-            f"--app {text}: {attribute} is of type {type(manager).__name__}, not a JobManager"
+            f"--app {text}: {attribute} is of type {type(found).__name__}, not a JobManager"
         )
     return manager
 
 
-def _import(name: str, text: str) -> object:
+def _manager_of(found: object) -> JobManager | None:
+    """What was named, the extension of it, or that of the app that it makes."""
+    if isinstance(found, FunctionType):
+        found = found()
+    extensions = getattr(found, "extensions", None)
+    if isinstance(extensions, dict):
+        found = extensions.get("litejobs")
+    return found if isinstance(found, JobManager) else None
+
+
+def _import(name: str, text: str) -> ModuleType:
     if not all(part.isidentifier() for part in name.split(".")):
         raise UnusableAppError(f"--app {text}: {name!r} is no module name; expected MODULE[:NAME]")
     try:
@@ -42,13 +60,13 @@ def _import(name: str, text: str) -> object:
         raise
 
 
-def _only_manager(name: str) -> JobManager:
-    found = {
-        key: value
-        for key, value in vars(sys.modules[name]).items()
-        if isinstance(value, JobManager)
-    }
-    if len(set(map(id, found.values()))) != 1:
-        which = f"several JobManagers: {', '.join(found)}" if found else "no JobManager"
-        raise UnusableAppError(f"--app {name}: the module has {which}; name it: --app {name}:NAME")
-    return next(iter(found.values()))
+def _only_manager(module: ModuleType, text: str) -> JobManager:
+    found = {key: value for key, value in vars(module).items() if isinstance(value, JobManager)}
+    if len(set(map(id, found.values()))) == 1:
+        return next(iter(found.values()))
+    for name in _CUSTOMARY:
+        manager = None if found else _manager_of(getattr(module, name, None))
+        if manager is not None:
+            return manager
+    which = f"several JobManagers: {', '.join(found)}" if found else "no JobManager"
+    raise UnusableAppError(f"--app {text}: the module has {which}; name it: --app {text}:NAME")

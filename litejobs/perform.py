@@ -61,7 +61,7 @@ def _load_default(start: Start) -> tuple[Manifest, Task]:
 
 def manifest_of(manager: JobManager) -> Manifest:
     """What a runner must know of an app."""
-    first = next(iter(manager.adapters))
+    first = manager.adapter_keys[0]
     return Manifest(
         groups=tuple(
             Group(
@@ -69,7 +69,7 @@ def manifest_of(manager: JobManager) -> Manifest:
             )
             for group in manager.workers
         ),
-        adapters={key: _storage(adapter) for key, adapter in manager.adapters.items()},
+        adapters={key: _storage(manager.adapter(key)) for key in manager.adapter_keys},
         jobs=tuple(
             DeclaredJob(path, name, job.own_limits)
             for (path, name), job in manager.declared.items()

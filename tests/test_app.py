@@ -19,6 +19,9 @@ MODULES = {
     "package/jobs.py": "manager = make()\n",
     "needy.py": "import that_is_missing\n",
     "broken.py": "raise ZeroDivisionError\n",
+    "web.py": "class App: ...\napp = App()\napp.extensions = {'litejobs': make()}\n",
+    "factory.py": "import web\ndef create_app(): return web.app\n",
+    "plain.py": "class App: extensions = {}\napp = App()\ndef create_app(): return app\n",
 }
 MAKE = """
 from litejobs import JobManager, SqliteAdapter
@@ -59,9 +62,19 @@ def test_the_manager_that_is_named(text, attribute):
     assert manager is getattr(sys.modules[text.partition(":")[0]], attribute)
 
 
+@pytest.mark.parametrize("text", ["web", "web:app", "factory", "factory:create_app"])
+def test_the_manager_of_a_web_app_or_of_one_that_is_made(text):
+    manager = load_app(text)
+
+    assert manager is sys.modules["web"].app.extensions["litejobs"]
+
+
 @pytest.mark.parametrize(
     ("text", "says"),
     [
+        ("plain:app", "app is of type App, not a JobManager"),
+        ("plain:create_app", "create_app is of type function, not a JobManager"),
+        ("plain", "the module has no JobManager; name it: --app plain:NAME"),
         ("shop:managr", "shop has no attribute 'managr'"),
         ("shop:manager.later", "shop has no attribute 'manager.later'"),
         ("shop:not_one", "not_one is of type int, not a JobManager"),

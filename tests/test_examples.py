@@ -65,14 +65,13 @@ def running(process):
 
 @pytest.fixture
 def flask_app(project):
-    """Starts the app on a free port, as the how-to says; gives its address."""
+    """Starts the app on a free port, as its docstring says; gives its address."""
     shutil.copytree(EXAMPLES / "flask_app", project.directory, dirs_exist_ok=True)
 
-    def start(**environment):
+    def start(*words, **environment):
         with socket.create_server(("127.0.0.1", 0)) as probe:
             port = probe.getsockname()[1]
-        words = ["-m", "flask", "run", "--port", str(port)]
-        process = project.start(*words, env=environment)
+        process = project.start("-m", "flask", "run", "--port", port, *words, env=environment)
         address = f"http://127.0.0.1:{port}/"
         wait_until(lambda: answers(address), "the server's answer")
         return process, address
@@ -93,24 +92,36 @@ def page(url, **form):
         return response.read().decode()
 
 
-def test_the_flask_app_writes_the_mail_on_a_thread_of_its_own(project, flask_app):
-    server, address = flask_app()
+LETTER = "instance/outbox/ada_example.org.txt"
+
+
+@pytest.mark.parametrize("worker", ["thread", "process"])
+def test_the_flask_app_writes_the_mail_itself(project, flask_app, worker):
+    server, address = flask_app(FLASK_LITEJOBS_WORKER=worker)
     with running(server):
         page(address, name="Ada", address="ada@example.org")
 
         wait_until(lambda: "ada_example.org" in page(address), "the mail")
 
-    assert "Welcome, Ada!" in project.read("data/outbox/ada_example.org.txt")
+    assert "Welcome, Ada!" in project.read(LETTER)
 
 
-def test_the_flask_app_leaves_the_mail_to_a_worker_process_when_asked(project, flask_app):
-    server, address = flask_app(SIGNUP_WORKER="process")
+@pytest.mark.parametrize("command", [("-m", "flask", "jobs", "work"), ("-m", "litejobs", "work")])
+def test_the_flask_app_leaves_the_mail_to_a_worker_when_asked(project, flask_app, command):
+    server, address = flask_app(FLASK_LITEJOBS_WORKER="null")
     with running(server):
-        page(address, name="Bob", address="bob@example.org")
+        page(address, name="Ada", address="ada@example.org")
         assert "ready" in project.litejobs("list").out
 
-        with running(project.start_litejobs("work")):
-            wait_until(lambda: "bob_example.org" in page(address), "the mail")
+        with running(project.start(*command)):
+            wait_until(lambda: "ada_example.org" in page(address), "the mail")
+
+
+def test_the_flask_app_passes_its_own_tests(project):
+    shutil.copytree(EXAMPLES / "flask_app", project.directory, dirs_exist_ok=True)
+
+    assert "2 passed" in project.run("-m", "pytest", "-q").out
+    assert not (project.directory / "instance").exists()
 
 
 def test_the_examples_need_no_more_than_the_package_and_flask():

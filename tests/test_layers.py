@@ -31,7 +31,7 @@ FLOORS = [
     {"default_manager"},
     {"app", "attached", "perform"},
     {"cli", "testing"},
-    {"pytest_plugin"},
+    {"integrations", "pytest_plugin"},
     {"__init__", "__main__"},
 ]
 STATEMENT = re.compile(

@@ -4,15 +4,15 @@ A sign-up form that answers at once; the welcome mail is written in the backgrou
     cd examples/flask_app
     flask run                                        # jobs run on a thread of the server
 
-    SIGNUP_WORKER=process flask run                  # or by a worker process:
-    litejobs work                                    # ... in a second terminal
-"""
+    FLASK_LITEJOBS_WORKER=process flask run          # or in a process of its own
 
-import os
+    FLASK_LITEJOBS_WORKER=null flask run             # or by whoever you start:
+    flask jobs work                                  # ... in a second terminal
+"""
 
 from flask import Flask, Response, redirect, render_template_string, request
 
-from jobs import OUTBOX, jobs, later, send_welcome_email
+from jobs import jobs, later, outbox, send_welcome_email
 
 PAGE = """
 <!doctype html>
@@ -28,19 +28,24 @@ PAGE = """
 <ul>{% for mail in mails %}<li>{{ mail }}</li>{% else %}<li>none yet</li>{% endfor %}</ul>
 """
 
-app = Flask(__name__)
-if os.environ.get("SIGNUP_WORKER", "thread") == "thread":
-    jobs.start_background_worker()
 
+def create_app(instance_path: str | None = None, **config: object) -> Flask:
+    """Make the app; *config* goes before FLASK_... in the environment."""
+    app = Flask(__name__, instance_path=instance_path)
+    app.config["LITEJOBS_WORKER"] = "thread"
+    app.config.from_prefixed_env()
+    app.config.update(config)
+    jobs.init_app(app)
 
-@app.get("/")
-def form() -> str:
-    """Show the form and which mails are there."""
-    return render_template_string(PAGE, mails=sorted(mail.stem for mail in OUTBOX.iterdir()))
+    @app.get("/")
+    def form() -> str:
+        """Show the form and which mails are there."""
+        return render_template_string(PAGE, mails=sorted(mail.stem for mail in outbox().iterdir()))
 
+    @app.post("/")
+    def sign_up() -> Response:
+        """Store the job and answer; nobody waits for the mail."""
+        later(send_welcome_email, [request.form["name"], request.form["address"]])
+        return redirect("/", code=303)
 
-@app.post("/")
-def sign_up() -> Response:
-    """Store the job and answer; nobody waits for the mail."""
-    later(send_welcome_email, [request.form["name"], request.form["address"]])
-    return redirect("/", code=303)
+    return app

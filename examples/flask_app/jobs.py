@@ -1,21 +1,22 @@
-"""The app's background jobs: kept apart from the views, so that a worker needs no web server."""
+"""The app's background jobs: kept apart from the views, which import them."""
 
-import os
 import re
 from pathlib import Path
 
-from litejobs import JobManager, SqliteAdapter, current_job
+from flask import current_app
 
-HERE = Path(__file__).resolve().parent
-DATA = Path(os.environ.get("SIGNUP_DATA", HERE / "data"))
-OUTBOX = DATA / "outbox"
-OUTBOX.mkdir(parents=True, exist_ok=True)
+from litejobs import current_job
+from litejobs.integrations.flask import LiteJobs
 
-jobs = JobManager(
-    adapters={"sqlite": SqliteAdapter(DATA / "jobs.sqlite")},
-    queues=["default", "email"],
-)
-later = jobs.create_scheduler()
+jobs = LiteJobs(queues=["default", "email"])
+later = jobs.later
+
+
+def outbox() -> Path:
+    """The folder of the letters; each job runs inside an app context, as a view does."""
+    folder = Path(current_app.instance_path, "outbox")
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
 
 
 @jobs.job(queue="email")
@@ -24,4 +25,4 @@ def send_welcome_email(name: str, address: str) -> None:
     job = current_job()
     file_name = re.sub(r"[^\w.-]", "_", address)
     letter = f"To: {address}\n\nWelcome, {name}!\n\n(job {job.id if job else '-'})\n"
-    (OUTBOX / f"{file_name}.txt").write_text(letter, encoding="utf-8")
+    (outbox() / f"{file_name}.txt").write_text(letter, encoding="utf-8")

@@ -12,6 +12,7 @@ from litejobs.adapters.sqlite.adapter import SqliteAdapter
 from litejobs.config import check_queue
 from litejobs.defaults import WORK_QUEUE
 from litejobs.errors import ConfigurationError, DatabaseFileError, UsageError
+from litejobs.performers.manifest import Storage
 from litejobs.processes.runner import Source
 from litejobs.processes.sources import AppSource, DatabaseSource, default_storage, open_storage
 from litejobs.processes.storages import Storages
@@ -88,21 +89,22 @@ class Project:
     def storage(self) -> SqliteAdapter:
         """The database to look at, opened; one that is missing is refused, not made."""
         if self.app is not None and not self.names_database:
-            storage, why = self.storages().to_look_at(), f"{self.app} says so"
-        else:
-            place = self.place()
-            if place.is_default and not place.path.exists():
-                raise DatabaseFileError(
-                    f"no job has been stored yet for the project at {self.root} (there is no "
-                    f"{place.path}); if they are an app's, name it: --app MODULE:NAME"
-                )
-            storage, why = default_storage(place.path), place.why
-        if self.database is None:
-            click.echo(f"jobs in {storage.path} ({why})", err=True)
-        adapter = open_storage(storage, adopt=False, create=False)
+            return self._open(self.storages().to_look_at(), f"{self.app} says so")
+        place = self.place()
+        if place.is_default and not place.path.exists():
+            raise DatabaseFileError(
+                f"no job has been stored yet for the project at {self.root} (there is no "
+                f"{place.path}); if they are an app's, name it: --app MODULE:NAME"
+            )
+        adapter = self._open(default_storage(place.path), place.why)
         if self.database is None:
             self._check_whose(adapter)
         return adapter
+
+    def _open(self, storage: Storage, why: str) -> SqliteAdapter:
+        if self.database is None:
+            click.echo(f"jobs in {storage.path} ({why})", err=True)
+        return open_storage(storage, adopt=False, create=False)
 
     def storages(self) -> Storages:
         """All that the app stores jobs in; asks it, in a process of its own."""
