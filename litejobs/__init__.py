@@ -91,8 +91,9 @@ def configure(*, database: "str | os.PathLike[str]") -> None:
     """
     Name the database file of ``litejobs.later`` and ``litejobs.jobs``.
 
-    To be called before the first ``later`` and before workers start. Raises ConfigurationError if
-    another file is in use already.
+    To be called before the first ``later`` and before workers start. A relative path is resolved
+    against the current directory. While a worker loads the project this does nothing: the worker
+    knows which file it is about. Raises ConfigurationError if another file is in use already.
     """
     from litejobs.default_manager import manager  # noqa: PLC0415  # loaded when first used
 

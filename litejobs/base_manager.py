@@ -117,6 +117,9 @@ class BaseManager(Options, ABC):
 
         *properties* become attributes of the job. *own_limits* are max_attempts, max_runtime
         (seconds), delete_successful_jobs and delete_failed_jobs; they win over the group's.
+
+        Raises ConfigurationError when an option is not of its kind, when the queue is not declared,
+        and when *perform* is no function made by ``def``.
         """
         if not inspect.isfunction(perform) or perform.__name__ == "<lambda>":
             raise ConfigurationError(
@@ -195,6 +198,8 @@ class BaseManager(Options, ABC):
 
         *id* is its number in the group. *workoff*: ``run`` returns when no job is due any more.
         *clear*: ``run`` runs no job but deletes all that the group's storage holds.
+
+        Raises ConfigurationError if there is no such group.
         """
         check_whole("index", index, at_least=0)
         check_whole("id", id, at_least=0)

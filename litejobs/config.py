@@ -33,20 +33,27 @@ class WorkerGroup(Options):
     """
     How many workers take jobs of which queues, and under what limits.
 
-    *adapter* is a key of the manager's adapters (None: the first). *queue* is a name, a list of
-    names or ``"*"``. *max_runtime* and *sleep_delay* are seconds.
-
-    Raises ConfigurationError when an option is not of its kind.
+    All options are keywords. Raises ConfigurationError when one is not of its kind, or does not
+    exist; the nearest one that does is named then.
     """
 
+    #: A key of the manager's adapters; None: the first.
     adapter: str | None = None
+    #: Logs the group's jobs; None: the manager's.
     logger: logging.Logger | None = None
+    #: A name, a list of names, or ``"*"`` for every queue.
     queue: str | tuple[str, ...] | list[str] = defaults.WORK_QUEUE
+    #: Workers, each a process or a thread; 256 at most.
     count: int = defaults.COUNT
+    #: Runs in all, the first one included.
     max_attempts: int = defaults.MAX_ATTEMPTS
+    #: Seconds; told to the job as ``current_job().deadline``, not enforced.
     max_runtime: float = defaults.MAX_RUNTIME
+    #: Whether the row of a job that used up its attempts goes.
     delete_failed_jobs: bool = defaults.DELETE_FAILED_JOBS
+    #: Whether the row of a job that succeeded goes.
     delete_successful_jobs: bool = defaults.DELETE_SUCCESSFUL_JOBS
+    #: Seconds between two looks of an idle worker that nobody wakes.
     sleep_delay: float = defaults.SLEEP_DELAY
 
     def __post_init__(self) -> None:

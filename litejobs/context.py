@@ -9,13 +9,13 @@ from datetime import datetime
 
 @dataclass(frozen=True, slots=True)
 class CurrentJob:
-    """The run that asks: *attempts* includes it, *deadline* (UTC) is when max_runtime is over."""
+    """The run of a job that asks for it."""
 
-    id: int
-    attempts: int
-    max_attempts: int
-    queue: str
-    deadline: datetime
+    id: int  #: the job's id, as ``later`` returned it
+    attempts: int  #: how often the job was begun, this run included
+    max_attempts: int  #: runs in all that it may take
+    queue: str  #: the queue in which it was stored
+    deadline: datetime  #: when max_runtime will be over, in UTC; not enforced
 
 
 _current: ContextVar[CurrentJob | None] = ContextVar("litejobs_current_job", default=None)

@@ -39,33 +39,33 @@ class OwnLimits(TypedDict, total=False):
 class NewJob:
     """A job to be stored."""
 
-    handler: str  # JSON: name, path, args, kwargs and, where no app declares it, module
-    queue: str
-    priority: int
-    run_at: int  # milliseconds since 1970, UTC
+    handler: str  #: JSON: name, path, args, kwargs and, where no app declares it, module
+    queue: str  #: the queue's name
+    priority: int  #: lower runs first
+    run_at: int  #: milliseconds since 1970, UTC
 
 
 @dataclass(frozen=True, slots=True)
 class StoredJob:
     """A row that its worker has found and locked."""
 
-    id: int
-    queue: str
-    priority: int
-    run_at: int  # milliseconds since 1970, UTC
-    attempts: int  # this run included
-    locked_by: str
-    handler: str
+    id: int  #: never used again for another job
+    queue: str  #: the queue's name
+    priority: int  #: lower runs first
+    run_at: int  #: milliseconds since 1970, UTC
+    attempts: int  #: how often the job was begun, this run included
+    locked_by: str  #: the worker that ``find`` was called for
+    handler: str  #: as it was stored
 
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
     """What became of one run, ready to be recorded."""
 
-    kind: Literal["success", "error", "failure", "unloadable", "released"]
-    error: str | None = None
-    run_at: int | None = None  # of an error: when to try again, milliseconds since 1970, UTC
-    delete: bool = False  # of a success or a failure: the row goes
+    kind: Literal["success", "error", "failure", "unloadable", "released"]  #: what happened
+    error: str | None = None  #: what went wrong, or why the job did not load
+    run_at: int | None = None  #: of an error: when to try again, milliseconds since 1970, UTC
+    delete: bool = False  #: of a success or a failure: the row goes
 
 
 Settlement = tuple[StoredJob, Outcome]
@@ -75,17 +75,19 @@ Settlement = tuple[StoredJob, Outcome]
 class Find:
     """A wish for jobs: who wants them, from which queues, how many at most."""
 
-    worker: str
-    queues: tuple[str, ...]
-    max_runtime: float  # seconds
-    limit: int = 1
+    worker: str  #: what is to stand in locked_by
+    queues: tuple[str, ...]  #: names, or ``"*"`` for every queue
+    max_runtime: float  #: seconds; for storage that cannot tell whether a worker lives
+    limit: int = 1  #: jobs at most
 
 
 class Job(Generic[P, R]):
     """
     A function declared as a job of a manager. Calling it, or its ``perform``, runs it now, here.
 
-    Made by ``JobManager.job`` and ``JobManager.create_job``.
+    Made by ``JobManager.job`` and ``JobManager.create_job``. The *properties* given there are
+    attributes too; one that would hide an attribute of every job is refused with a
+    ConfigurationError.
     """
 
     def __init__(
@@ -99,11 +101,17 @@ class Job(Generic[P, R]):
         properties: Mapping[str, Any] | None = None,
     ) -> None:
         functools.update_wrapper(self, perform)
+        #: The function itself.
         self.perform = perform
+        #: The function's name, by which a row knows the job.
         self.name: str = perform.__name__
+        #: The manager that declared it.
         self.owner = owner
+        #: The queue in which its calls are stored, unless ``later`` is told another.
         self.queue = queue
+        #: Lower runs first; ``later`` may be told another.
         self.priority = priority
+        #: The limits of its own, by name; they win over its worker group's.
         self.own_limits = dict(own_limits or {})
         for key, value in (properties or {}).items():
             if hasattr(self, key):

@@ -31,10 +31,12 @@ class JobManager(BaseManager):
     An app's jobs: where they are stored, which there are, who works on them.
 
     *adapters* are storages by name, the first one being the default. *queues* declares the queue
-    names (None: any). *workers* are WorkerGroups or dicts with the same keys (None: one group on
-    the first adapter, for every queue).
+    names (None: any). *logger* logs what no group, scheduler or adapter has a logger of its own
+    for (None: ``litejobs``). *workers* are WorkerGroups or dicts with the same keys (None: one
+    group on the first adapter, for every queue). *clock* is for tests.
 
-    Raises ConfigurationError when an option is not of its kind.
+    Raises ConfigurationError when an option is not of its kind, when a group names an adapter or a
+    queue that there is not, and when two groups leave to chance which limits a job has.
     """
 
     def __init__(
@@ -95,7 +97,12 @@ class JobManager(BaseManager):
     def create_scheduler(
         self, adapter: str | None = None, logger: logging.Logger | None = None
     ) -> Scheduler:
-        """A ``later`` that stores in the adapter of that name (None: the first)."""
+        """
+        A ``later`` that stores in the adapter of that name (None: the first).
+
+        It takes jobs that this manager declared, no others. *logger* logs what it stores (None:
+        the manager's). Raises ConfigurationError if there is no such adapter.
+        """
         check_logger(logger)
         self.adapter(adapter)
         return Scheduler(self, adapter, logger or self.logger)

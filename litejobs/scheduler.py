@@ -35,13 +35,13 @@ class Target:
 class ScheduledJob:
     """A job that is stored: its id and what was stored. Reading an attribute does no I/O."""
 
-    id: int
-    name: str
-    args: tuple[Any, ...]
-    kwargs: Mapping[str, Any]
-    queue: str
-    priority: int
-    run_at: datetime  # UTC
+    id: int  #: never used again for another job of that storage
+    name: str  #: the function's name
+    args: tuple[Any, ...]  #: the very values that were passed
+    kwargs: Mapping[str, Any]  #: the very values that were passed
+    queue: str  #: the queue's name
+    priority: int  #: lower runs first
+    run_at: datetime  #: when it is due, in UTC, to the millisecond
 
 
 class Owner(Protocol):
@@ -57,12 +57,13 @@ class Owner(Protocol):
 
 class Scheduler:
     """
-    ``later``: stores a job of *owner* to be run in the background, in the adapter of that name.
+    ``later``: stores jobs to be run in the background.
 
-    Made by ``JobManager.create_scheduler``.
+    Made by ``JobManager.create_scheduler``; ``litejobs.later`` is one. Any thread may call it.
     """
 
     def __init__(self, owner: Owner, adapter: str | None, logger: logging.Logger) -> None:
+        """*adapter* is the key of one of *owner*'s adapters; None: the first."""
         self._owner = owner
         self._adapter = adapter
         self._logger = logger
@@ -82,8 +83,9 @@ class Scheduler:
         Store *job* with its arguments and return once it is durable.
 
         *args* is a list, *kwargs* a dict. *wait* is seconds or a timedelta from now, *wait_until* a
-        datetime with a zone; without either the job runs as soon as possible. *queue* and
-        *priority* (lower runs first) override the job's own.
+        datetime with a zone; without either the job runs as soon as possible. A *wait_until* that
+        is past makes the job due at once, and ahead of others of its priority. *queue* and
+        *priority* (a whole number, lower runs first) override the job's own.
 
         Raises SchedulingError, and stores nothing, if any of this is not what a worker could run;
         a StorageError if the database does not take it: after a DiskError it may be stored.
@@ -104,7 +106,8 @@ class Scheduler:
         """
         Store one job for each item of *args_list*, all or none, in one transaction.
 
-        The options are those of a single call and hold for all.
+        Each item is a list of arguments. The options are those of a single call and hold for all,
+        and so do its errors. Returns the stored jobs in the order of *args_list*.
         """
         if not isinstance(args_list, Iterable) or isinstance(args_list, str | bytes):
             raise SchedulingError(f"many takes a list of argument lists, got {args_list!r}")

@@ -27,7 +27,8 @@ class SqliteAdapter(Options, BaseAdapter):
     *path* is resolved against the current directory now; the file is opened, and made with *mode*
     where it is missing, when first used. It may be the app's own database. *durability* says what
     a stored job survives: ``"full"`` a power cut, ``"normal"`` the crash of every process.
-    *driver* is the SQLite library: one process must use one only, see docs/explanation.
+    *driver* is the SQLite library, ``"sqlite3"`` or ``"apsw"``: one process must use one only, see
+    docs/explanation/sqlite.md. *table* is a plain name. *clock* is for tests.
 
     Raises ConfigurationError here when an option is not of its kind; DatabaseFileError, DiskError
     or DatabaseBusyError from every method that reads or writes.
