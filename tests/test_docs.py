@@ -1,110 +1,110 @@
-"""README and docs say what is true: their snippets run, their commands exist."""
+"""README and docs say what is true: their snippets run, their commands exist, their links lead."""
 
+import dataclasses
+import inspect
 import re
-from pathlib import Path
 
 import pytest
-from helpers import wait_until
+from helpers import Project
+from pages import DONE, HOME, PAGES, SHOWN_ONLY, Story, blocks
 
+import litejobs
+from litejobs import SqliteAdapter, WorkerGroup
+from litejobs.adapters.sqlite.inspection import STATES
 from litejobs.cli import cli
 
-HOME = Path(__file__).parent.parent
-PAGES = [HOME / "README.md", *sorted((HOME / "docs").glob("*.md"))]
+REFERENCE = HOME / "docs/reference"
+STORIES = [page for page in PAGES if {language for language, _ in blocks(page)} & {*DONE}]
 
 
-def snippets(page, language):
-    text = (HOME / page).read_text("utf-8")
-    return re.findall(rf"```{language}\n(.*?)```", text, re.DOTALL)
+def name_of(page):
+    return page.relative_to(HOME).as_posix()
 
 
-def named(page):
-    """The python snippets of a page that begin with the name of their file, by that name."""
-    return {
-        match[1]: snippet
-        for snippet in snippets(page, "python")
-        if (match := re.match(r"# (\S+\.py)\n", snippet))
-    }
+@pytest.fixture
+def story(tmp_path):
+    """An empty directory `first` in somebody's home; a project of its own, whatever is above."""
+    (tmp_path / "first/.git").mkdir(parents=True)
+    return Story(Project(tmp_path / "first", home=tmp_path))
 
 
-def test_the_readme_script_runs_as_shown(project):
-    project.write("script.py", named("README.md")["script.py"])
-    project.run("script.py")
-
-    result = project.litejobs("work", "--help")
-    done = project.litejobs("workoff")
-
-    assert "until stopped" in result.out
-    assert "welcome, user 42!" in done.out
-    assert "user 43" not in done.out
+@pytest.mark.parametrize("page", STORIES, ids=name_of)
+def test_a_page_comes_true_when_its_blocks_are_run_in_order(page, story):
+    story.tell(page.read_text("utf-8"))
 
 
-def test_the_readme_app_runs_as_shown(project):
-    project.write("shop/jobs.py", named("README.md")["shop/jobs.py"])
-    use = next(text for text in snippets("README.md", "python") if "from shop.jobs" in text)
-    project.write("use.py", use)
-    here = project.run("use.py")
-    assert "welcome, user 42!" in here.out
-
-    done = project.litejobs("workoff", "--app", "shop.jobs:jobs")
-
-    assert "welcome, user 42!" in done.out
-    assert "1 succeeded" in done.out
-
-
-def test_the_tutorial_runs_as_told(project):
-    project.write("report.py", named("docs/tutorial.md")["report.py"])
-    project.run("report.py")
-    listed = project.litejobs("list").out
-    assert (listed.count(" ready "), listed.count(" scheduled ")) == (2, 1)
-
-    worker = project.start_litejobs("work")
-    try:
-        wait_until(lambda: project.read("february.txt"), "the second report")
-        wait_until(lambda: "no answer at attempt 2" in project.litejobs("show", 3).out, "a retry")
-    finally:
-        worker.terminate()
-        worker.communicate()
-    mended = project.read("report.py").replace("raise ConnectionError(", "return str(")
-    project.write("report.py", mended)
-    project.litejobs("retry", "3")
-    project.litejobs("workoff")
-
-    assert project.read("january.txt") == "all is well with january\n"
-    assert "no jobs" in project.litejobs("status").out
+@pytest.mark.parametrize(
+    "page",
+    [
+        "```sh\npython -c 'print(1)'\n```\n```text\n2\n```",
+        "```sh\npython -c 'print(1)'\n```\n```text\n1\n2\n```",
+        "```sh\npython -c 'print(1)'\n```\n<!-- shows: 2 -->",
+        "```sh\npython -c 'exit(1)'\n```",
+        "<!-- exits with 1 -->\n```sh\npython -c 'exit(0)'\n```",
+        "```python\nraise OSError\n```",
+        "```sh\nlitejobs work --app nowhere\n```",
+        "```sql\n-- jobs.sqlite\nSELECT 1\n```\n```text\n2\n```",
+        "```perl\nprint 1\n```",
+    ],
+)
+def test_a_page_that_does_not_come_true_is_an_error(page, story):
+    with pytest.raises(AssertionError):
+        story.tell(page)
 
 
-def test_the_how_to_for_flask_runs_as_shown(project):
-    project.write("jobs.py", named("docs/howto.md")["jobs.py"])
-    project.run("-c", "from jobs import *; later(send_welcome_email, ['a@example.org'])")
-
-    done = project.litejobs("workoff", "--app", "jobs:jobs")
-
-    assert "mail to a@example.org" in done.out
-
-
-def test_the_how_to_for_groups_runs_three_workers(project):
-    text = next(t for t in snippets("docs/howto.md", "python") if "reports" in t)
-    project.write("jobs.py", text)
-
-    done = project.litejobs("workoff", "--app", "jobs:jobs")
-
-    assert re.search(
-        r"as litejobs-worker\S+0, litejobs-worker\S+1, litejobs-worker\.email\.0", done.err
+def test_what_varies_from_run_to_run_may_differ_from_the_page(story):
+    story.tell(
+        "```python\n# now.py\nimport os, time\n"
+        "print(time.strftime('%F %T'), os.getpid(), 'is it')\n```\n"
+        "```sh\npython now.py  # says when\n```\n"
+        "```text\n2000-01-01 00:00:00 ... is it\n```\n"
     )
 
 
-def test_the_how_to_for_arguments_runs_as_shown(project):
-    text = next(t for t in snippets("docs/howto.md", "python") if "def export" in t)
-    call = re.search(r"`(later\(export.*?\))` works", (HOME / "docs/howto.md").read_text())[1]
-    project.write(
-        "export.py",
-        f"{text}\nif __name__ == '__main__':\n    from litejobs import later\n    {call}\n",
-    )
-    project.run("export.py")
+@pytest.mark.parametrize("page", PAGES, ids=name_of)
+def test_no_block_of_a_page_is_left_out(page):
+    text = page.read_text("utf-8")
+    languages = {language for language, _ in blocks(page)}
 
-    done = project.litejobs("workoff")
+    assert languages <= {*DONE, *SHOWN_ONLY}
+    assert 2 * len(blocks(page)) == len(re.findall(r"^ *```", text, re.MULTILINE))
 
-    assert "2026-01-01 out.csv ['a', 'b']" in done.out
+
+def test_every_public_name_is_in_the_reference():
+    text = "".join(page.read_text("utf-8") for page in REFERENCE.glob("*.md"))
+    documented = set(re.findall(r"^\.\. (?:auto|py:)\w+:: litejobs\.([\w.]+)", text, re.MULTILINE))
+
+    assert set(litejobs.__all__) <= documented
+    assert {"job.Find", "job.Outcome", "inline.InlineWorker"} <= documented
+
+
+def rows_below(heading):
+    """The first two columns of the table below a heading of the page on configuration."""
+    text = (REFERENCE / "configuration.md").read_text("utf-8")
+    section = text.partition(f"\n## {heading}\n")[2].partition("\n## ")[0]
+    return dict(re.findall(r"^\| `(\w+)` \| `?([^|`]*)`? \|", section, re.MULTILINE))
+
+
+def test_the_options_of_a_worker_group_are_in_the_reference_with_their_defaults():
+    options = {field.name: repr(field.default) for field in dataclasses.fields(WorkerGroup)}
+
+    assert {
+        key: default.replace('"', "'") for key, default in rows_below("WorkerGroup").items()
+    } == options
+
+
+def test_the_options_of_the_adapter_are_in_the_reference():
+    options = list(inspect.signature(SqliteAdapter.__init__).parameters)
+
+    assert [*rows_below("SqliteAdapter"), "clock"] == options[1:]
+
+
+def test_the_states_are_in_the_reference_with_their_numbers():
+    text = (REFERENCE / "states.md").read_text("utf-8")
+
+    assert re.findall(r"^\| (\w+) \| (\d) \|", text, re.MULTILINE) == [
+        (state, str(number)) for number, state in enumerate(STATES)
+    ]
 
 
 @pytest.mark.parametrize("command", sorted(cli.commands))
