@@ -1,9 +1,6 @@
 """How the docs are built: tox -e docs."""
 
-import inspect
 from typing import Any
-
-from litejobs import JobManager, SqliteAdapter, WorkerGroup
 
 project = "litejobs"
 author = "the litejobs authors"
@@ -28,11 +25,6 @@ nitpick_ignore_regex = [
     ("py:(class|obj)", r"(litejobs\.\w+\.)?[PR]"),
     ("py:class", r"litejobs\.job\.OwnLimits"),
 ]
-
-# They check their keywords in __new__, which would hide what their __init__ takes.
-for _class in (JobManager, SqliteAdapter, WorkerGroup):
-    _parameters = list(inspect.signature(_class.__init__).parameters.values())
-    _class.__signature__ = inspect.Signature(_parameters[1:])  # type: ignore[attr-defined]
 
 
 def whole_metavar(_app: Any, _context: Any, lines: list[str]) -> None:

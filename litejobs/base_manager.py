@@ -15,7 +15,6 @@ from litejobs import context, defaults
 from litejobs.adapters.base import BaseAdapter
 from litejobs.clock import Clock, SystemClock
 from litejobs.config import (
-    Options,
     WorkerGroup,
     check_keys,
     check_limits,
@@ -44,7 +43,7 @@ R = TypeVar("R")
 _JOB_OPTIONS = ("queue", "priority", "properties", *OwnLimits.__annotations__)
 
 
-class BaseManager(Options, ABC):
+class BaseManager(ABC):
     """Declares jobs and starts workers; where the jobs are stored is its subclasses' matter."""
 
     def __init__(

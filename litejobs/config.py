@@ -1,35 +1,42 @@
 """Worker groups, and the checks that every option goes through."""
 
 import difflib
+import functools
 import inspect
 import logging
 import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, fields
-from typing import Any, Self
+from typing import Any, TypeVar
 
 from litejobs import defaults
 from litejobs.errors import ConfigurationError
 from litejobs.job import Limits
 
+T = TypeVar("T")
 MAX_COUNT = 256
 MAX_ATTEMPTS = 1_000_000
 MAX_SECONDS = 366 * 24 * 3600 * 100  # a hundred years
 MIN_PRIORITY, MAX_PRIORITY = -(2**63), 2**63 - 1
 
 
-class Options:
-    """What refuses a keyword that it does not take with the nearest one that it does."""
+def with_checked_options(cls: type[T]) -> type[T]:
+    """A decorator: the class refuses a keyword that it does not take with the nearest it does."""
+    init = cls.__init__
+    known = list(inspect.signature(init).parameters)[1:]
 
-    def __new__(cls, *_args: object, **options: object) -> Self:
-        parameters = inspect.signature(cls.__init__).parameters
-        if not any(one.kind is one.VAR_KEYWORD for one in parameters.values()):
-            check_keys(options, list(parameters)[1:], of=cls.__name__)
-        return super().__new__(cls)
+    @functools.wraps(init)
+    def checked(self: T, *values: Any, **options: Any) -> None:
+        check_keys(options, known, of=type(self).__name__)
+        init(self, *values, **options)
+
+    cls.__init__ = checked  # type: ignore[method-assign,assignment]
+    return cls
 
 
+@with_checked_options
 @dataclass(frozen=True, kw_only=True)
-class WorkerGroup(Options):
+class WorkerGroup:
     """
     How many workers take jobs of which queues, and under what limits.
 

@@ -13,7 +13,7 @@ from litejobs import defaults
 from litejobs.adapters.base import BaseAdapter
 from litejobs.base_manager import BaseManager, not_declared, path_of
 from litejobs.clock import Clock
-from litejobs.config import WorkerGroup, check_logger
+from litejobs.config import WorkerGroup, check_logger, with_checked_options
 from litejobs.errors import ConfigurationError, SchedulingError
 from litejobs.job import Job
 from litejobs.loader import Loader
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from litejobs.processes.background import Attached
 
 
+@with_checked_options
 class JobManager(BaseManager):
     """
     An app's jobs: where they are stored, which there are, who works on them.

@@ -1,8 +1,10 @@
+import inspect
 import logging
 
 import pytest
 
-from litejobs.config import Options, WorkerGroup, check_priority, check_queue
+from litejobs import JobManager, SqliteAdapter
+from litejobs.config import WorkerGroup, check_priority, check_queue
 from litejobs.errors import ConfigurationError
 from litejobs.job import Limits
 
@@ -68,12 +70,10 @@ def test_a_keyword_that_a_group_does_not_take_is_refused_with_the_nearest_one():
         WorkerGroup(max_atempts=3)
 
 
-def test_a_subclass_that_takes_any_keyword_may_have_them():
-    class Wide(Options):
-        def __init__(self, **options):
-            self.options = options
-
-    assert Wide(anything=1).options == {"anything": 1}
+def test_a_class_that_checks_its_options_still_shows_which_they_are():
+    assert list(inspect.signature(WorkerGroup).parameters)[:3] == ["adapter", "logger", "queue"]
+    assert next(iter(inspect.signature(JobManager).parameters)) == "adapters"
+    assert inspect.signature(SqliteAdapter).parameters["table"].default == "background_jobs"
 
 
 @pytest.mark.parametrize(

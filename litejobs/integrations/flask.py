@@ -21,7 +21,7 @@ from litejobs import context
 from litejobs.adapters.base import BaseAdapter
 from litejobs.adapters.sqlite.adapter import SqliteAdapter
 from litejobs.clock import SystemClock
-from litejobs.config import WorkerGroup
+from litejobs.config import WorkerGroup, with_checked_options
 from litejobs.errors import ConfigurationError
 from litejobs.manager import JobManager
 from litejobs.processes.background import Attached
@@ -33,6 +33,7 @@ _LOADER = f"{__name__}:load_flask_app"
 _WORKERS = (None, "thread", "process")
 
 
+@with_checked_options
 class LiteJobs(JobManager):
     """
     A Flask app's jobs: a JobManager whose storage ``app.config`` names.

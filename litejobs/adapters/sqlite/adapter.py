@@ -11,7 +11,7 @@ from litejobs.adapters.sqlite import file, migrations
 from litejobs.adapters.sqlite.connection import Connection, Connections, DriverName, Durability
 from litejobs.adapters.sqlite.queries import Queries
 from litejobs.clock import Clock, SystemClock
-from litejobs.config import Options, check_logger
+from litejobs.config import check_logger, with_checked_options
 from litejobs.errors import ConfigurationError, DatabaseFileError, JobStateError
 from litejobs.job import Find, NewJob, Settlement, StoredJob
 from litejobs.run_directory.identity import is_gone
@@ -20,7 +20,8 @@ from litejobs.run_directory.paths import run_directory
 _TABLE_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,62}")
 
 
-class SqliteAdapter(Options, BaseAdapter):
+@with_checked_options
+class SqliteAdapter(BaseAdapter):
     """
     Jobs in one table of an SQLite file in WAL mode.
 
