@@ -21,9 +21,9 @@ add_module_names = False
 # that are no more than the type of an attribute or argument.
 nitpicky = True
 nitpick_ignore_regex = [
-    ("py:class", r"(abc|collections|datetime|logging|os)\..*"),
+    ("py:class", r"(abc|collections|datetime|flask\.app|logging|os|pathlib)\..*"),
     ("py:(class|obj)", r"(litejobs\.\w+\.)?[PR]"),
-    ("py:class", r"litejobs\.job\.OwnLimits"),
+    ("py:class", r"litejobs\.(job\.OwnLimits|base_manager\.BaseManager)"),
 ]
 
 
