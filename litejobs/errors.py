@@ -24,6 +24,10 @@ class UsageError(LitejobsError, ValueError):
     exit_code = 2
 
 
+class AlreadyThereError(LitejobsError):
+    """Something has the name of what was to be written; nothing was."""
+
+
 class SchedulingError(LitejobsError, ValueError):
     """A call of ``later`` was refused; nothing was stored."""
 

@@ -98,6 +98,22 @@ class Result:
         return lines[0]
 
 
+def tree(directory):
+    """Every file below, by its path, with what is in it; directories end in a slash."""
+    return {
+        f"{path.relative_to(directory)}{'/' if path.is_dir() else ''}": (
+            None if path.is_dir() else path.read_bytes()
+        )
+        for path in directory.rglob("*")
+        if "__pycache__" not in path.parts
+    }
+
+
+def files(directory):
+    """The paths of every file below."""
+    return {name for name in tree(directory) if not name.endswith("/")}
+
+
 @contextmanager
 def without_root():
     """Act as an ordinary user, for whom permissions hold, where the tests run as root."""

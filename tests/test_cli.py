@@ -14,7 +14,9 @@ from helpers import DEADLINE
 
 from litejobs.adapters.sqlite.adapter import SqliteAdapter
 
-COMMANDS = ["work", "workoff", "worker", "status", "list", "show", "retry", "clear"]
+COMMANDS = [
+    "work", "workoff", "worker", "status", "list", "show", "retry", "clear", "init",
+]  # fmt: skip
 LOOKING = [("status",), ("list",), ("show", 1), ("retry", 1), ("clear", "--yes")]
 HANDLER = '{"name":"greet","path":"script.py","module":"__main__","args":["you"],"kwargs":{"n":1}}'
 FUTURE = 9_000_000_000_000
@@ -416,6 +418,7 @@ def test_wrong_words_are_refused_in_one_sentence(project, stored, words, code, s
         pytest.param(["work", "--log-level", "loud"], "--log-level", id="log level"),
         pytest.param(["worker", "--index", "0"], "'--id'", id="worker without id"),
         pytest.param(["worker", "--index", "-1", "--id", "0"], "--index", id="negative index"),
+        pytest.param(["init", "shop.jobs", "shop.work"], "unexpected extra", id="two modules"),
     ],
 )
 def test_what_no_command_knows_is_wrong_usage(say, words, says):

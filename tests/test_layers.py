@@ -24,7 +24,7 @@ FLOORS = [
     {"loader"},
     {"execution"},
     {"scheduler", "worker", "inline", "performers"},
-    {"processes"},
+    {"generators", "processes"},
     {"background", "reloader"},
     {"base_manager"},
     {"manager"},

@@ -5,7 +5,7 @@ from typing import Any
 
 import click
 
-from litejobs.cli import change, look, work
+from litejobs.cli import change, generate, look, work
 from litejobs.errors import LitejobsError
 from litejobs.rules.text import printable
 
@@ -35,6 +35,7 @@ for command in (
     look.show,
     change.retry,
     change.clear,
+    generate.init,
 ):
     cli.add_command(command)
 

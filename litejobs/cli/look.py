@@ -10,20 +10,25 @@ from typing import Any
 import click
 
 from litejobs.adapters.sqlite.inspection import STATES, Inspection, Record
-from litejobs.cli.options import database_argument, project, project_options, split_words
+from litejobs.cli.options import (
+    database_argument,
+    json_option,
+    project,
+    project_options,
+    split_words,
+)
 from litejobs.clock import SystemClock
 from litejobs.errors import UnloadableError, UsageError
 from litejobs.handler import read
 from litejobs.rules.text import printable, printable_lines
 
-_JSON = click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
 _UNITS = ((86_400, "day"), (3_600, "hour"), (60, "minute"), (1, "second"))
 
 
 @click.command()
 @database_argument
 @project_options
-@_JSON
+@json_option
 def status(database: str | None, app: str | None, root: Path | None, *, as_json: bool) -> None:
     """
     Say how many jobs there are, by queue and state, and where.
@@ -72,7 +77,7 @@ def status(database: str | None, app: str | None, root: Path | None, *, as_json:
     metavar="N",
     help="How many at most.",
 )
-@_JSON
+@json_option
 def list_(
     database: str | None,
     app: str | None,
@@ -119,7 +124,7 @@ def list_(
 @click.command()
 @click.argument("words", nargs=-1, required=True, metavar="[DATABASE] ID")
 @project_options
-@_JSON
+@json_option
 def show(words: Sequence[str], app: str | None, root: Path | None, *, as_json: bool) -> None:
     """
     Show all that is stored of one job.

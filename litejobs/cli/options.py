@@ -27,18 +27,17 @@ from litejobs.project import (
     root_of_directory,
 )
 
-_PROJECT = [
-    click.option(
-        "--app",
-        metavar="MODULE[:NAME]",
-        help=f"The JobManager of your app; also {APP_VARIABLE} or [tool.litejobs] app.",
-    ),
-    click.option(
-        "--root",
-        type=click.Path(file_okay=False, exists=True, path_type=Path),
-        help="The project's directory, if it is not found from the current one or has moved.",
-    ),
-]
+_APP = click.option(
+    "--app",
+    metavar="MODULE[:NAME]",
+    help=f"The JobManager of your app; also {APP_VARIABLE} or [tool.litejobs] app.",
+)
+root_option = click.option(
+    "--root",
+    type=click.Path(file_okay=False, exists=True, path_type=Path),
+    help="The project's directory, if it is not found from the current one or has moved.",
+)
+json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
 _MOST_DIGITS = 19
 LEVELS = click.Choice(["debug", "info", "warning", "error"])
 
@@ -150,9 +149,7 @@ def _queue_names(queues: Sequence[str]) -> tuple[str, ...]:
 
 def project_options(command: Callable[..., Any]) -> Callable[..., Any]:
     """``--app`` and ``--root``."""
-    for option in reversed(_PROJECT):
-        command = option(command)
-    return command
+    return _APP(root_option(command))
 
 
 def database_argument(command: Callable[..., Any]) -> Callable[..., Any]:
@@ -164,10 +161,15 @@ def project(database: str | None, app: str | None, root: Path | None) -> Project
     """What the options say, with what environment and project say where they are silent."""
     if database == "":
         raise UsageError("DATABASE must name a file, got an empty text")
-    place = (root or root_of_directory(Path.cwd())).resolve()
+    place = project_root(root)
     if app == "":
         raise UsageError("--app must name a module, got an empty text")
     return Project(database, app or app_of(place), place, moved=root is not None)
+
+
+def project_root(root: Path | None) -> Path:
+    """The project's directory: the one given, else that of the current one."""
+    return (root or root_of_directory(Path.cwd())).resolve()
 
 
 def split_words(words: Sequence[str], what: str) -> tuple[str | None, list[int]]:
