@@ -19,7 +19,7 @@ from litejobs.errors import UnusableAppError
 from litejobs.logs import configure
 from litejobs.manager import JobManager
 from litejobs.performers.child import Task, clear, perform, serve, work
-from litejobs.performers.manifest import DeclaredJob, Group, Manifest, Storage
+from litejobs.performers.manifest import DeclaredJob, Group, Home, Manifest, Storage
 from litejobs.performers.wire import Start
 from litejobs.rules.text import printable
 
@@ -32,7 +32,7 @@ def load(start: Start) -> tuple[Manifest, Task]:
         return _load_default(start)
     with loading(start.app):
         manager = load_app(start.app)
-    manifest = manifest_of(manager)
+    manifest = manifest_of(manager, _home(start.app, manager))
     if start.task == "clear":
         return manifest, partial(clear, manager.adapter(start.adapter))
     if start.group >= len(manager.workers):
@@ -59,7 +59,7 @@ def _load_default(start: Start) -> tuple[Manifest, Task]:
     return Manifest((), {}, ()), partial(perform, manager.execution(group))
 
 
-def manifest_of(manager: JobManager) -> Manifest:
+def manifest_of(manager: JobManager, home: Home) -> Manifest:
     """What a runner must know of an app."""
     first = manager.adapter_keys[0]
     return Manifest(
@@ -74,7 +74,15 @@ def manifest_of(manager: JobManager) -> Manifest:
             DeclaredJob(path, name, job.own_limits)
             for (path, name), job in manager.declared.items()
         ),
+        home=home,
     )
+
+
+def _home(app: str, manager: JobManager) -> Home:
+    name, _, attribute = app.partition(":")
+    module = sys.modules[name]
+    attribute = attribute or next(key for key, value in vars(module).items() if value is manager)
+    return Home(name, attribute, getattr(module, "__file__", None) or "", manager.queues)
 
 
 def _storage(adapter: BaseAdapter) -> Storage | str:

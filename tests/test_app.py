@@ -4,7 +4,6 @@ import sys
 
 import pytest
 
-from litejobs import JobManager, SqliteAdapter
 from litejobs.app import load_app
 from litejobs.errors import UnusableAppError
 from litejobs.perform import load
@@ -110,8 +109,6 @@ def test_what_an_app_raises_passes_through():
 
 
 def test_a_group_that_the_app_has_no_longer_is_refused(monkeypatch, tmp_path):
-    manager = JobManager(adapters={"sqlite": SqliteAdapter(tmp_path / "jobs.sqlite")})
-    monkeypatch.setattr("litejobs.perform.load_app", lambda _: manager)
     monkeypatch.setattr(sys, "path", [*sys.path])
 
     with pytest.raises(UnusableAppError, match="there is no worker group 5: shop has 1"):

@@ -15,7 +15,7 @@ from helpers import DEADLINE
 from litejobs.adapters.sqlite.adapter import SqliteAdapter
 
 COMMANDS = [
-    "work", "workoff", "worker", "status", "list", "show", "retry", "clear", "init",
+    "work", "workoff", "worker", "status", "list", "show", "retry", "clear", "init", "generate",
 ]  # fmt: skip
 LOOKING = [("status",), ("list",), ("show", 1), ("retry", 1), ("clear", "--yes")]
 HANDLER = '{"name":"greet","path":"script.py","module":"__main__","args":["you"],"kwargs":{"n":1}}'
@@ -419,6 +419,8 @@ def test_wrong_words_are_refused_in_one_sentence(project, stored, words, code, s
         pytest.param(["worker", "--index", "0"], "'--id'", id="worker without id"),
         pytest.param(["worker", "--index", "-1", "--id", "0"], "--index", id="negative index"),
         pytest.param(["init", "shop.jobs", "shop.work"], "unexpected extra", id="two modules"),
+        pytest.param(["generate", "test", "greet"], "No such command 'test'", id="generate what"),
+        pytest.param(["generate", "job"], "Missing argument 'NAME'", id="job without a name"),
     ],
 )
 def test_what_no_command_knows_is_wrong_usage(say, words, says):
@@ -429,9 +431,9 @@ def test_what_no_command_knows_is_wrong_usage(say, words, says):
     assert "Usage: litejobs" in result.err
 
 
-@pytest.mark.parametrize("command", COMMANDS)
+@pytest.mark.parametrize("command", [*COMMANDS, "generate job"])
 def test_help_shows_an_example(say, command):
-    code, result = say(command, "--help")
+    code, result = say(*command.split(), "--help")
 
     help_ = result.out
     assert code == 0

@@ -33,7 +33,7 @@ def test_without_a_pyproject_init_says_how_to_name_the_app(project):
 
     result = project.litejobs("init")
 
-    assert "say --app jobs:jobs" in result.out
+    assert "name it to commands: --app jobs:jobs" in result.out
     assert files(project.directory) == {"jobs.py"}
     project.litejobs(*WORKOFF, "--app", "jobs:jobs")
 

@@ -23,7 +23,7 @@ from litejobs.handler import write
 from litejobs.job import Limits, Outcome, StoredJob
 from litejobs.performers import place as place_module
 from litejobs.performers import wire
-from litejobs.performers.manifest import DeclaredJob, Group, Manifest, Storage, job_name
+from litejobs.performers.manifest import DeclaredJob, Group, Home, Manifest, Storage, job_name
 from litejobs.performers.parent import JobPlace, Performers
 from litejobs.performers.process import PerformerProcess
 from litejobs.performers.scout import fetch_manifest
@@ -917,10 +917,11 @@ def test_a_performer_tells_what_its_app_is(project, alone):
 
         jobs = JobManager(
             {"plain": Plain(), "sqlite": SqliteAdapter("db.sqlite", durability="normal")},
+            queues=["a", "b"],
             workers=[WorkerGroup(adapter="sqlite", queue=["a", "b"], count=3, sleep_delay=2)],
         )
 
-        @jobs.job(max_attempts=1)
+        @jobs.job(queue="a", max_attempts=1)
         def greet(): ...
         """,
     )
@@ -932,6 +933,7 @@ def test_a_performer_tells_what_its_app_is(project, alone):
         (Group("sqlite", ("a", "b"), 3, Limits(), 2),),
         {"plain": "Plain", "sqlite": Storage(file, "background_jobs", "normal", 0o600)},
         (DeclaredJob("app.py", "greet", {"max_attempts": 1}),),
+        Home("app", "jobs", str(project.directory / "app.py"), ("a", "b")),
     )
     channel.shut()
     assert process.wait(DEADLINE) == 0

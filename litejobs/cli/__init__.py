@@ -12,8 +12,9 @@ from litejobs.rules.text import printable
 
 @click.group(
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
-    epilog="Exit codes: 0 done; 1 a job failed, or there is no such job; 2 wrong usage; 65 the "
-    "database file; 74 disk or lock; 78 configuration; 128+n stopped at once by signal n.",
+    epilog="Exit codes: 0 done; 1 a job failed, there is no such job, or a file is there already; "
+    "2 wrong usage; 65 the database file; 74 disk or lock; 78 configuration; 128+n stopped at once "
+    "by signal n.",
 )
 @click.version_option(package_name="litejobs")
 def cli() -> None:
@@ -36,6 +37,7 @@ for command in (
     change.retry,
     change.clear,
     generate.init,
+    generate.generate,
 ):
     cli.add_command(command)
 

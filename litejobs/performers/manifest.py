@@ -36,12 +36,22 @@ class DeclaredJob(msgspec.Struct, frozen=True):
     own_limits: dict[str, Any]
 
 
+class Home(msgspec.Struct, frozen=True):
+    """Where the manager is, and which queues it declares (None: any)."""
+
+    module: str
+    name: str
+    file: str  # empty for a module without one
+    queues: tuple[str, ...] | None
+
+
 class Manifest(msgspec.Struct, frozen=True):
     """The app: who works, where the jobs are, which jobs have limits of their own."""
 
     groups: tuple[Group, ...]
     adapters: dict[str, Storage | str]  # by the manager's keys; of others what they call themselves
     jobs: tuple[DeclaredJob, ...]
+    home: Home | None = None  # None: the default manager
 
     @property
     def storages(self) -> dict[str, Storage]:
