@@ -269,6 +269,12 @@ def test_retry_takes_several_ids(project, stored):
     assert ask(stored, "SELECT id FROM background_jobs WHERE state = 1") == [(2,), (4,), (6,)]
 
 
+def test_retry_as_json_is_one_document(project, stored):
+    out = project.litejobs("retry", "db.sqlite", 4, 6, "--json").out
+
+    assert json.loads(out) == {"retried": 2}
+
+
 @pytest.mark.parametrize(
     ("id_", "state"), [(1, "scheduled"), (2, "ready"), (3, "running"), (5, "succeeded")]
 )
@@ -333,6 +339,12 @@ def test_clear_deletes_all(project, stored):
     assert rows(stored) == []
 
 
+def test_clear_as_json_is_one_document(project, empty):
+    out = project.litejobs("clear", "db.sqlite", "--yes", "--json").out
+
+    assert json.loads(out) == {"deleted": 0}
+
+
 def test_clear_asks_and_deletes_nothing_where_nobody_answers(project, stored):
     ask(stored, "DELETE FROM background_jobs WHERE state = 2")
 
@@ -382,6 +394,8 @@ def say(monkeypatch, capsys):
         pytest.param(
             ["retry", "db.sqlite", "--all", "-q", "no"], 1, "queue 'no'", id="retry queue"
         ),
+        pytest.param(["show", "db.sqlite", 99, "--json"], 1, "no job 99", id="as JSON"),
+        pytest.param(["retry", "db.sqlite", 99, "--json"], 1, "no job 99", id="retry as JSON"),
         pytest.param(["show", "db.sqlite"], 2, "one ID, got 0", id="show without id"),
         pytest.param(["show", "db.sqlite", 1, 2], 2, "one ID, got 2", id="show two"),
         pytest.param(["show", "db.sqlite", "one"], 2, "digits, got 'one'", id="no number"),

@@ -31,6 +31,9 @@ def note(word):
     with (here / "done.txt").open("a") as file:
         print(word, file=file, flush=True)
 
+def say(word):
+    print(word)
+
 def raises():
     raise ValueError("no luck")
 
@@ -301,6 +304,26 @@ def test_a_failure_for_good_is_exit_code_1(jobs):
     [(failed, state, error)] = jobs.rows("id, state, last_error")
     assert (failed, state) == (id_, 5)
     assert error.startswith("ValueError: never any luck\n\nTraceback")
+
+
+def test_as_json_stdout_is_one_document_whatever_jobs_print(jobs):
+    for name, *args in (("say", "hello"), ("raises",), ("hopeless",), ("gone",)):
+        jobs.store(name, *args)
+
+    result = jobs.workoff("--json", code=1)
+
+    document = json.loads(result.out)
+    assert document.pop("seconds") > 0
+    outcomes = {"success": 1, "error": 1, "failure": 1, "unloadable": 1, "released": 0}
+    assert document == {"runs": 4, "outcomes": outcomes}
+    assert "hello\n" in result.err
+
+
+def test_as_json_a_refusal_leaves_stdout_empty(project):
+    result = project.litejobs("workoff", "--json", "--app", "no:jobs", code=78)
+
+    assert "there is no module 'no'" in result.sentence
+    assert result.out == ""
 
 
 def test_a_job_that_does_not_load_is_exit_code_1(jobs):

@@ -1,12 +1,19 @@
 """retry, clear: the commands that change what is stored."""
 
+import json
 from collections.abc import Sequence
 from pathlib import Path
 
 import click
 
 from litejobs.adapters.sqlite.inspection import Inspection
-from litejobs.cli.options import database_argument, project, project_options, split_words
+from litejobs.cli.options import (
+    database_argument,
+    json_option,
+    project,
+    project_options,
+    split_words,
+)
 from litejobs.errors import UsageError
 
 
@@ -20,6 +27,7 @@ from litejobs.errors import UsageError
     help="All that failed, cannot be loaded or lost their worker.",
 )
 @click.option("--queue", "-q", metavar="NAME", help="With --all: only those of this queue.")
+@json_option
 def retry(
     words: Sequence[str],
     app: str | None,
@@ -27,6 +35,7 @@ def retry(
     *,
     everything: bool,
     queue: str | None,
+    as_json: bool,
 ) -> None:
     """
     Try jobs again, at once and with all their attempts.
@@ -49,14 +58,18 @@ def retry(
     else:
         inspection.retry(ids)
         count = len(ids)
-    click.echo(f"{count} {'job is' if count == 1 else 'jobs are'} to be tried again")
+    words = f"{count} {'job is' if count == 1 else 'jobs are'} to be tried again"
+    click.echo(json.dumps({"retried": count}) if as_json else words)
 
 
 @click.command()
 @database_argument
 @project_options
 @click.option("--yes", is_flag=True, help="Do not ask.")
-def clear(database: str | None, app: str | None, root: Path | None, *, yes: bool) -> None:
+@json_option
+def clear(
+    database: str | None, app: str | None, root: Path | None, *, yes: bool, as_json: bool
+) -> None:
     """
     Delete every job, in every storage of the app. While one is running nothing is deleted.
 
@@ -70,7 +83,8 @@ def clear(database: str | None, app: str | None, root: Path | None, *, yes: bool
         if not yes:
             click.confirm(f"Delete every job in {where}?", abort=True, err=True)
 
-    click.echo(cleared(project(database, app, root).clear(None, confirm)))
+    count = project(database, app, root).clear(None, confirm)
+    click.echo(json.dumps({"deleted": count}) if as_json else cleared(count))
 
 
 def cleared(count: int) -> str:

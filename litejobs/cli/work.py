@@ -1,18 +1,21 @@
 """work, workoff, worker: the commands that run jobs."""
 
+import json
 import logging
+import os
 import sys
 import time
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import click
 
 from litejobs import defaults, logs
 from litejobs.cli.change import cleared
-from litejobs.cli.options import LEVELS, database_argument, project, project_options
+from litejobs.cli.options import LEVELS, database_argument, json_option, project, project_options
 from litejobs.errors import UsageError
 from litejobs.job import Outcome
 from litejobs.processes.runner import Only, Runner
@@ -64,8 +67,7 @@ class Tally:
 
     def summary(self) -> str:
         """What happened, in one line."""
-        seconds = time.monotonic() - self.started
-        count = self.counts.total()
+        seconds, count = self.seconds, self.counts.total()
         rate = f", {count / seconds:,.0f} jobs/s" if seconds > 0 and count else ""
         runs = "1 run" if count == 1 else f"{count} runs"
         return (
@@ -73,6 +75,20 @@ class Tally:
             f"{self.counts['error']} to be retried, {self.counts['failure']} failed for good, "
             f"{self.counts['unloadable']} could not be loaded"
         )
+
+    def document(self) -> dict[str, Any]:
+        """What happened, for another program."""
+        outcomes = {kind: self.counts[kind] for kind in get_args(Outcome.__annotations__["kind"])}
+        return {
+            "runs": self.counts.total(),
+            "seconds": round(self.seconds, 3),
+            "outcomes": outcomes,
+        }
+
+    @property
+    def seconds(self) -> float:
+        """Since the workers began."""
+        return time.monotonic() - self.started
 
     def close(self) -> None:
         if self._bar is not None:
@@ -113,12 +129,13 @@ def work(**options: Any) -> None:
 @_COUNT
 @_STOP_TIMEOUT
 @_log_level("info")
-def workoff(**options: Any) -> None:
+@json_option
+def workoff(*, as_json: bool, **options: Any) -> None:
     """
     Run all jobs that are due, then exit.
 
     Exits with 1 if a job failed for good or could not be loaded. Jobs that are to be tried again
-    later are not waited for.
+    later are not waited for. With --json what jobs print goes to stderr.
 
     \b
     Examples:
@@ -126,8 +143,9 @@ def workoff(**options: Any) -> None:
       litejobs workoff --count 4
     """
     tally = Tally(bar=True)
-    code = _run(tally, workoff=True, **options)
-    click.echo(tally.summary())
+    with _stdout_kept() if as_json else nullcontext():
+        code = _run(tally, workoff=True, **options)
+    click.echo(json.dumps(tally.document(), indent=2) if as_json else tally.summary())
     sys.exit(code or tally.exit_code)
 
 
@@ -158,6 +176,18 @@ def worker(index: int, id_: int, *, clear: bool, **options: Any) -> None:
     tally = Tally()
     code = _run(tally, only=Only(index, id_), **options)
     sys.exit(code or (tally.exit_code if options["workoff"] else 0))
+
+
+@contextmanager
+def _stdout_kept() -> Iterator[None]:
+    """While inside, what this process or its children print goes to stderr."""
+    kept = os.dup(1)
+    try:
+        os.dup2(2, 1)
+        yield
+    finally:
+        os.dup2(kept, 1)
+        os.close(kept)
 
 
 def _run(
