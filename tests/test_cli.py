@@ -16,6 +16,7 @@ from litejobs.adapters.sqlite.adapter import SqliteAdapter
 
 COMMANDS = [
     "work", "workoff", "worker", "status", "list", "show", "retry", "clear", "init", "generate",
+    "completion",
 ]  # fmt: skip
 LOOKING = [("status",), ("list",), ("show", 1), ("retry", 1), ("clear", "--yes")]
 HANDLER = '{"name":"greet","path":"script.py","module":"__main__","args":["you"],"kwargs":{"n":1}}'

@@ -5,7 +5,7 @@ from typing import Any
 
 import click
 
-from litejobs.cli import change, generate, look, work
+from litejobs.cli import change, completion, generate, look, work
 from litejobs.errors import LitejobsError
 from litejobs.rules.text import printable
 
@@ -38,6 +38,7 @@ for command in (
     change.clear,
     generate.init,
     generate.generate,
+    completion.completion,
 ):
     cli.add_command(command)
 

@@ -8,6 +8,7 @@ import click
 
 from litejobs.adapters.sqlite.inspection import Inspection
 from litejobs.cli.options import (
+    database_and_ids,
     database_argument,
     json_option,
     project,
@@ -18,7 +19,7 @@ from litejobs.errors import UsageError
 
 
 @click.command()
-@click.argument("words", nargs=-1, metavar="[DATABASE] [ID]...")
+@database_and_ids(required=False, metavar="[DATABASE] [ID]...")
 @project_options
 @click.option(
     "--all",

@@ -11,6 +11,7 @@ import click
 
 from litejobs.adapters.sqlite.inspection import STATES, Inspection, Record
 from litejobs.cli.options import (
+    database_and_ids,
     database_argument,
     json_option,
     project,
@@ -122,7 +123,7 @@ def list_(
 
 
 @click.command()
-@click.argument("words", nargs=-1, required=True, metavar="[DATABASE] ID")
+@database_and_ids(required=True, metavar="[DATABASE] ID")
 @project_options
 @json_option
 def show(words: Sequence[str], app: str | None, root: Path | None, *, as_json: bool) -> None:

@@ -38,6 +38,8 @@ root_option = click.option(
     help="The project's directory, if it is not found from the current one or has moved.",
 )
 json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
+#: A file that need not be there, and is looked at elsewhere; a shell completes it as a path.
+DATABASE_FILE = click.Path(readable=False)
 _MOST_DIGITS = 19
 LEVELS = click.Choice(["debug", "info", "warning", "error"])
 
@@ -152,9 +154,14 @@ def project_options(command: Callable[..., Any]) -> Callable[..., Any]:
     return _APP(root_option(command))
 
 
+def database_and_ids(*, required: bool, metavar: str) -> Callable[..., Any]:
+    """``[DATABASE] ID...`` as *words*, for ``split_words``."""
+    return click.argument("words", nargs=-1, required=required, metavar=metavar, type=DATABASE_FILE)
+
+
 def database_argument(command: Callable[..., Any]) -> Callable[..., Any]:
     """``[DATABASE]``."""
-    return click.argument("database", required=False)(command)
+    return click.argument("database", required=False, type=DATABASE_FILE)(command)
 
 
 def project(database: str | None, app: str | None, root: Path | None) -> Project:
