@@ -79,10 +79,15 @@ def manifest_of(manager: JobManager, home: Home) -> Manifest:
 
 
 def _home(app: str, manager: JobManager) -> Home:
+    """Where *app* has its manager; of a web app, or of one that it makes, where that was made."""
     name, _, attribute = app.partition(":")
-    module = sys.modules[name]
-    attribute = attribute or next(key for key, value in vars(module).items() if value is manager)
-    return Home(name, attribute, getattr(module, "__file__", None) or "", manager.queues)
+    names = [key for key, value in vars(sys.modules[name]).items() if value is manager]
+    if not names:
+        name, _, attribute = manager.where.partition(":")
+    elif attribute not in names:
+        attribute = names[0]
+    file = getattr(sys.modules.get(name), "__file__", None)
+    return Home(name, attribute, file or "", manager.queues)
 
 
 def _storage(adapter: BaseAdapter) -> Storage | str:

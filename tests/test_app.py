@@ -20,6 +20,9 @@ MODULES = {
     "broken.py": "raise ZeroDivisionError\n",
     "web.py": "class App: ...\napp = App()\napp.extensions = {'litejobs': make()}\n",
     "factory.py": "import web\ndef create_app(): return web.app\n",
+    "site_jobs.py": "jobs = make()\n",
+    "site_app.py": "import site_jobs\nclass App: extensions = {'litejobs': site_jobs.jobs}\n"
+    "def create_app(): return App()\n",
     "plain.py": "class App: extensions = {}\napp = App()\ndef create_app(): return app\n",
 }
 MAKE = """
@@ -66,6 +69,28 @@ def test_the_manager_of_a_web_app_or_of_one_that_is_made(text):
     manager = load_app(text)
 
     assert manager is sys.modules["web"].app.extensions["litejobs"]
+
+
+@pytest.mark.parametrize(
+    ("app", "module", "name"),
+    [
+        ("shop", "shop", "manager"),
+        ("shop:manager", "shop", "manager"),
+        ("twice:again", "twice", "again"),
+        ("site_app", "site_jobs", "jobs"),
+        ("site_app:create_app", "site_jobs", "jobs"),
+        ("factory:create_app", "web", ""),
+    ],
+)
+def test_it_is_told_where_the_manager_is(tmp_path, monkeypatch, app, module, name):
+    monkeypatch.setattr(sys, "path", [*sys.path])
+
+    monkeypatch.setattr("litejobs.perform.configure", lambda *_: None)
+
+    manifest, _ = load(Start(app, str(tmp_path), None, 0, 10))
+
+    assert (manifest.home.module, manifest.home.name) == (module, name)
+    assert manifest.home.file == str(tmp_path / f"{module}.py")
 
 
 @pytest.mark.parametrize(

@@ -309,7 +309,9 @@ def test_the_declared_queues_bind_the_call_too(make_manager):
         manager.create_scheduler()(job, queue="email")
 
 
-@pytest.mark.parametrize("function", [greet, len, "greet", 5], ids=str)
+@pytest.mark.parametrize(
+    "function", [greet, len, "greet", 5], ids=["function", "builtin", "name", "number"]
+)
 def test_what_is_not_declared_is_refused_with_the_cure(manager, function):
     with pytest.raises(
         SchedulingError, match=r"is a job not declared in test_manager; declare it with @jobs\.job"

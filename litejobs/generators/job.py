@@ -100,7 +100,7 @@ def _home_of(root: Path, manifest: Manifest | None) -> Home:
         return _DEFAULT_HOME
     home = manifest.home
     file = Path(home.file)
-    if file.suffix != ".py" or not file.is_relative_to(root) or is_installed(file):
+    if not home.name or file.suffix != ".py" or not file.is_relative_to(root) or is_installed(file):
         raise ConfigurationError(
             f"{home.module} is no file of the project at {root}, which a job could be added to"
         )
