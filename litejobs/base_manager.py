@@ -28,7 +28,6 @@ from litejobs.job import Job, OwnLimits
 from litejobs.loader import Loader
 from litejobs.project import root_of_file
 from litejobs.reloader import stop_in_reloader_parent
-from litejobs.run_directory.identity import new_lease
 from litejobs.scheduler import Target
 
 if TYPE_CHECKING:
@@ -166,13 +165,8 @@ class BaseManager(ABC):
     def _new_threads(self) -> "BackgroundWorker":
         from litejobs.background import BackgroundWorker  # noqa: PLC0415  # for workers only
 
-        lease = new_lease()
         return BackgroundWorker(
-            [
-                self.new_worker(group, id_, lease)
-                for group in self.workers
-                for id_ in range(group.count)
-            ]
+            [self.new_worker(group, id_) for group in self.workers for id_ in range(group.count)]
         )
 
     def _new_process(self) -> "BackgroundProcess":
@@ -202,7 +196,7 @@ class BaseManager(ABC):
         """
         check_whole("index", index, at_least=0)
         check_whole("id", id, at_least=0)
-        return self.new_worker(self.group(index), id, new_lease(), workoff=workoff, clear=clear)
+        return self.new_worker(self.group(index), id, workoff=workoff, clear=clear)
 
     def group(self, index: int) -> WorkerGroup:
         """The worker group with that number; raises ConfigurationError if there is none."""
@@ -212,12 +206,12 @@ class BaseManager(ABC):
             )
         return self.workers[index]
 
-    def new_worker(self, group: WorkerGroup, id_: int, lease: str, **how: bool) -> "InlineWorker":
-        """Worker number *id_* of *group*, for one thread of the process with that *lease*."""
+    def new_worker(self, group: WorkerGroup, id_: int, **how: bool) -> "InlineWorker":
+        """Worker number *id_* of *group*, for one thread."""
         from litejobs.inline import InlineWorker  # noqa: PLC0415  # for workers only
 
         adapter = self.adapter(group.adapter)
-        return InlineWorker(group, adapter, self.execution, self.clock, id_, lease, **how)
+        return InlineWorker(group, adapter, self.execution, self.clock, id_, **how)
 
     def execution(self, group: WorkerGroup) -> "Execution":
         """What runs the jobs of *group*; for one thread."""

@@ -5,7 +5,7 @@ import functools
 import inspect
 import logging
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from typing import Any, TypeVar
 
@@ -107,6 +107,11 @@ class WorkerGroup:
     def limits(self) -> Limits:
         """The limits that hold for jobs which bring none of their own."""
         return Limits(**limits_of(self))
+
+
+def takes(queues: Sequence[str], queue: str) -> bool:
+    """Whether a worker of *queues* takes jobs of *queue*."""
+    return defaults.WORK_QUEUE in queues or queue in queues
 
 
 def limits_of(options: object) -> dict[str, Any]:

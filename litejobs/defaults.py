@@ -19,6 +19,9 @@ TABLE = "background_jobs"
 MAX_ARGUMENTS = 1024 * 1024  # bytes of JSON in one job
 MAX_ERROR = 8 * 1024  # bytes of UTF-8 kept of an error
 
+MAX_CRASHES = 3  # runs of a job in which a process died, until it is not tried again
+RECOVERY_PAUSE = 1.0  # seconds between two looks whether the workers of running jobs live
+
 LOCK_PATIENCE = 5.0  # seconds that a statement waits for another program's write lock
 PROMOTION_BATCH = 1_000  # scheduled jobs made ready in one transaction
 

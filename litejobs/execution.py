@@ -65,6 +65,10 @@ class Execution:
             return outcome.after_success(limits)
         return self._error(job, call, limits, raised)
 
+    def limits_of(self, job: StoredJob) -> Limits:
+        """The limits of a job, found without loading it: those it declared, else the group's."""
+        return self._limits.overridden(self._loader.own_limits(job.handler))
+
     def _log(self, text: str, *values: object) -> None:
         with suppress(Exception):  # a filter of the app's that raises is no error of the job
             self._logger.debug(text, *values)

@@ -77,6 +77,14 @@ def read(text: str) -> Handler:
     )
 
 
+def job_name(handler: str) -> str:
+    """The name in a row's handler, for a log line."""
+    try:
+        return read(handler).name
+    except UnloadableError:
+        return "?"
+
+
 def _refuse_constant(constant: str) -> None:
     raise ValueError(f"{constant} is not JSON")
 

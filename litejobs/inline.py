@@ -9,11 +9,12 @@ from math import inf
 from litejobs import defaults
 from litejobs.adapters.base import BaseAdapter
 from litejobs.clock import Clock
-from litejobs.config import WorkerGroup
+from litejobs.config import WorkerGroup, takes
 from litejobs.execution import Execution
-from litejobs.job import Find, Outcome, Settlement, StoredJob
+from litejobs.job import Find, Limits, Outcome, Settlement, StoredJob
 from litejobs.run_directory.bell import Bell
 from litejobs.run_directory.identity import locked_by, worker_name
+from litejobs.run_directory.lease import held_lease
 from litejobs.stop import Stop
 from litejobs.worker import Worker, wait, work
 
@@ -47,6 +48,9 @@ class Inline:
         settlements, self._settlements = self._settlements, []
         return settlements
 
+    def limits_of(self, job: StoredJob) -> Limits | None:
+        return self._execution.limits_of(job) if takes(self._find.queues, job.queue) else None
+
     def abandon(self) -> list[Settlement]:
         """Nothing to stop: what was begun has been run by now."""
         return self.collect()
@@ -69,7 +73,6 @@ class InlineWorker:
         execution: Callable[[WorkerGroup], Execution],
         clock: Clock,
         index: int,
-        lease: str,
         *,
         workoff: bool = False,
         clear: bool = False,
@@ -81,7 +84,6 @@ class InlineWorker:
         self._group = group
         self._execution = execution
         self._clock = clock
-        self._find = Find(locked_by(self.name, lease), group.queues, group.max_runtime)
         self._workoff = workoff
         self._clear = clear
 
@@ -127,6 +129,10 @@ class InlineWorker:
     def _work(self, selector: selectors.BaseSelector) -> None:
         with ExitStack() as stack:
             stack.callback(self.adapter.close)
+            lease = stack.enter_context(held_lease(self.adapter.run_directory))
+            find = Find(
+                locked_by(self.name, lease.name), self._group.queues, self._group.max_runtime
+            )
             execution = self._execution(self._group)
             stack.callback(execution.close)
             if self.adapter.run_directory:
@@ -136,7 +142,7 @@ class InlineWorker:
                 stack.callback(selector.unregister, bell)
             worker = Worker(
                 self.adapter,
-                Inline(execution, self._find),
+                Inline(execution, find),
                 stop=self.stopping,
                 clock=self._clock,
                 sleep_delay=self._group.sleep_delay,

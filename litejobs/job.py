@@ -56,6 +56,7 @@ class StoredJob:
     attempts: int  #: how often the job was begun, this run included
     locked_by: str  #: the worker that ``find`` was called for
     handler: str  #: as it was stored
+    crashes: int = 0  #: runs before this one in which a process died
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +67,7 @@ class Outcome:
     error: str | None = None  #: what went wrong, or why the job did not load
     run_at: int | None = None  #: of an error: when to try again, milliseconds since 1970, UTC
     delete: bool = False  #: of a success or a failure: the row goes
+    crashed: bool = False  #: of an error or a failure: a process died in the run
 
 
 Settlement = tuple[StoredJob, Outcome]

@@ -5,6 +5,7 @@ from typing import Any
 
 from litejobs import handler
 from litejobs.arguments import parameters_of
+from litejobs.errors import UnloadableError
 from litejobs.job import Job
 
 
@@ -50,6 +51,15 @@ class Loader:
         args, kwargs = parameters_of(function).load(row.args, row.kwargs)
         own_limits = found.own_limits if isinstance(found, Job) else {}
         return Call(row.name, function, args, kwargs, own_limits)
+
+    def own_limits(self, text: str) -> Mapping[str, Any]:
+        """What the job of a row declared for itself, as far as that is known without loading it."""
+        try:
+            row = handler.read(text)
+        except UnloadableError:
+            return {}
+        declared = self._declared.get((row.path, row.name))
+        return {} if declared is None else declared.own_limits
 
     def _find(self, row: handler.Handler) -> Callable[..., Any]:
         if self._root is None:

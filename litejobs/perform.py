@@ -1,7 +1,7 @@
 """
 The performer's entry: finds the manager and hands it to the room that runs its jobs.
 
-Started by a runner as ``python -P -m litejobs.perform DESCRIPTOR NAME``; the name shows in ps.
+Started by a runner as ``python -P -m litejobs.perform DESCRIPTORS NAME``; the name shows in ps.
 """
 
 import importlib
@@ -104,4 +104,4 @@ def _set_up_logs(start: Start, manager: BaseManager, group: WorkerGroup) -> None
 if __name__ == "__main__":
     # What jobs print shows at once, also in a file or pipe.
     sys.stdout.reconfigure(line_buffering=True)  # type: ignore[union-attr]  # a real stream
-    serve(int(sys.argv[1]), load)
+    serve([int(word) for word in sys.argv[1].split(",")], load)

@@ -12,7 +12,9 @@ from litejobs import defaults
 from litejobs.adapters.base import BaseAdapter
 from litejobs.clock import Clock
 from litejobs.errors import DatabaseBusyError, DiskError, StorageError
-from litejobs.job import Find, Outcome, Settlement, StoredJob
+from litejobs.execution import log_error
+from litejobs.handler import job_name
+from litejobs.job import Find, Limits, Outcome, Settlement, StoredJob
 from litejobs.stop import Stop
 
 log = logging.getLogger("litejobs")
@@ -41,6 +43,10 @@ class Executor(Protocol):
 
     def collect(self) -> list[Settlement]:
         """What became of jobs since the last call."""
+        ...
+
+    def limits_of(self, job: StoredJob) -> Limits | None:
+        """Those of a job that another worker had, or None if it is not of these queues."""
         ...
 
     def abandon(self) -> list[Settlement]:
@@ -77,10 +83,13 @@ class Worker:
         self._outcomes: list[Settlement] = []
         self._trouble = Trouble()
         self._strays_of: set[str] = set()
+        self._recover_at = 0.0 if adapter.recovers else math.inf  # by time.monotonic()
 
     def work_once(self) -> bool:
         """Record what is done, find what can begin, hand it out; False if nothing moved."""
         self.finished = False
+        if time.monotonic() >= self._recover_at and not self.stop.requested:
+            self._recover()
         self._outcomes += self.executor.abandon() if self.stop.at_once else self.executor.collect()
         has_settled = bool(self._outcomes)
         finds = [] if self.stop.requested else self.executor.wanted()
@@ -98,6 +107,20 @@ class Worker:
             elif self.workoff and finds:  # without a wish the executor is not ready yet
                 return self._work_is_left(finds)
         return False
+
+    def _recover(self) -> None:
+        """Jobs whose worker has died are tried again, or given up."""
+        try:
+            recovered = self.adapter.recover(self.executor.limits_of)
+        except (DiskError, DatabaseBusyError) as error:
+            self._trouble.note(error)
+            recovered = []
+        for job, outcome in recovered:
+            limits = self.executor.limits_of(job)
+            assert limits is not None  # it was asked for the same job before
+            log_error(log, job, job_name(job.handler), limits.max_attempts, outcome)
+            self.on_settled(job, outcome)
+        self._recover_at = time.monotonic() + defaults.RECOVERY_PAUSE
 
     def _work_is_left(self, finds: list[Find]) -> bool:
         """Finish if nothing is due; else whether to look again at once, for a race was lost."""
@@ -126,7 +149,8 @@ class Worker:
         longest = self.executor.patience()
         if self.stop.requested or not self.executor.wanted():
             return longest
-        return min(longest, self.sleep_delay, self._until_next())
+        until_recovery = max(0.0, self._recover_at - time.monotonic())
+        return min(longest, self.sleep_delay, self._until_next(), until_recovery)
 
     def _exchange(self, finds: list[Find]) -> list[list[StoredJob]]:
         """Outcomes that cannot be recorded are kept, and nothing new is found before they are."""

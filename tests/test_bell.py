@@ -4,7 +4,6 @@ import os
 import selectors
 import socket
 import stat
-import subprocess
 import sys
 import threading
 from contextlib import suppress
@@ -302,10 +301,6 @@ def no_file(*_):
     raise FileNotFoundError
 
 
-def test_no_two_leases_have_one_name():
-    assert len({identity.new_lease() for _ in range(100)}) == 100
-
-
 def test_a_directory_in_place_of_a_bell_keeps_no_other_silent(make_bell, directory):
     bell = make_bell()
     for name in ("0.bell", "f" * 40 + ".bell"):
@@ -325,20 +320,3 @@ def test_a_worker_that_cannot_have_a_bell_goes_without(make_bell, tmp_path, monk
 
     assert not is_ringing(bell)
     assert "it looks every sleep_delay" in caplog.text
-
-
-def test_a_worker_whose_process_is_gone_is_known_by_its_lock(monkeypatch):
-    mine = identity.locked_by("name", "lease")
-    other_pid = subprocess.Popen([sys.executable, "-c", ""])
-    other_pid.wait()
-    parts = mine.split("/")
-
-    assert not identity.is_gone(mine)
-    assert identity.is_gone("/".join([*parts[:3], str(other_pid.pid), *parts[4:]]))
-    assert identity.is_gone("/".join([*parts[:4], "1", parts[5]]))
-    assert identity.is_gone("/".join([*parts[:2], "another boot", *parts[3:]]))
-
-
-@pytest.mark.parametrize("text", ["me", "", "a/another-host/b/1/2/c", "a/-/-/-/-/b"])
-def test_of_a_lock_that_tells_nothing_no_worker_is_held_to_be_gone(text):
-    assert not identity.is_gone(text)

@@ -3,7 +3,6 @@
 import shutil
 import signal
 import socket
-import sys
 import urllib.parse
 import urllib.request
 from contextlib import contextmanager

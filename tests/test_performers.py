@@ -19,11 +19,11 @@ from hypothesis import strategies as st
 
 from litejobs import defaults
 from litejobs.errors import ConfigurationError, DiskError, LitejobsError, UnusableAppError
-from litejobs.handler import write
+from litejobs.handler import job_name, write
 from litejobs.job import Limits, Outcome, StoredJob
 from litejobs.performers import place as place_module
 from litejobs.performers import wire
-from litejobs.performers.manifest import DeclaredJob, Group, Home, Manifest, Storage, job_name
+from litejobs.performers.manifest import DeclaredJob, Group, Home, Manifest, Storage
 from litejobs.performers.parent import JobPlace, Performers
 from litejobs.performers.process import PerformerProcess
 from litejobs.performers.scout import fetch_manifest
@@ -237,8 +237,8 @@ def test_the_name_of_a_job_for_a_log_line(handler, name):
 class StandIn:
     """A performer process that exists only as a socket; *says* is what arrives next."""
 
-    def __init__(self, name="", start=START):
-        self.name, self.start = name, start
+    def __init__(self, name="", start=START, lease=()):
+        self.name, self.start, self.lease = name, start, lease
         self.started = place_module.time.monotonic()
         self.pid = 4711
         self.sent, self.says, self.ends, self.takes = [], [], "", True
@@ -290,8 +290,8 @@ def started(monkeypatch):
     """The stand-ins that were started."""
     started = []
 
-    def start(name, start):
-        started.append(StandIn(name, start))
+    def start(name, start, lease):
+        started.append(StandIn(name, start, lease))
         return started[-1]
 
     monkeypatch.setattr(place_module, "PerformerProcess", start)
@@ -378,7 +378,7 @@ class Team:
         self.selector = selectors.DefaultSelector()
         self.places = [JobPlace(f"worker.{i}", f"worker.{i}/me", GROUP, START) for i in range(2)]
         self.clock = ManualClock(NOW)
-        self.performers = Performers(self.places, self.selector, self.clock, **options)
+        self.performers = Performers(self.places, self.selector, self.clock, EMPTY, **options)
 
     def hear(self, number, *says, ends=""):
         """Let a process say something, and its socket be readable."""
@@ -465,7 +465,7 @@ def test_a_process_that_ends_is_blamed_on_the_job_that_it_ran(ready, caplog):
     ready.hear(0, ends=CLOSED)
 
     what = "PerformerDied: worker.0 (pid 4711) ended while it ran this job"
-    outcome = Outcome("error", what, run_at=ready.clock.now() + 1000)
+    outcome = Outcome("error", what, run_at=ready.clock.now() + 1000, crashed=True)
     assert ready.performers.collect() == [(JOB, outcome)]
     assert process.killed
     assert ready.places[0].process is None
@@ -570,7 +570,7 @@ def test_a_reason_is_said_again_after_the_app_worked_in_between(team, caplog, pa
 def test_a_process_that_cannot_be_started_is_said_once_and_tried_again(
     team, caplog, passing, started, monkeypatch
 ):
-    def no_more(name, start):
+    def no_more(name, start, lease):
         raise OSError("too many processes")
 
     monkeypatch.setattr(place_module, "PerformerProcess", no_more)
@@ -584,7 +584,7 @@ def test_a_process_that_cannot_be_started_is_said_once_and_tried_again(
 
 
 def test_a_process_that_cannot_be_started_leaves_running_jobs_alone(ready, passing, monkeypatch):
-    def no_more(name, start):
+    def no_more(name, start, lease):
         raise OSError("too many processes")
 
     monkeypatch.setattr(place_module, "PerformerProcess", no_more)

@@ -43,10 +43,11 @@ def no_calls():
 
 
 @pytest.fixture
-def make_worker(adapter, clock, request):
+def make_worker(adapter, clock, request, monkeypatch):
     stops = []
 
-    def make(limits=DEFAULTS, **options):
+    def make(limits=DEFAULTS, *, recovers=False, **options):
+        monkeypatch.setattr(type(adapter), "recovers", recovers)
         loader = Loader({}, request.path.parent)
         execution = Execution(loader, limits, clock, logging.getLogger("litejobs"))
         stop = Stop()

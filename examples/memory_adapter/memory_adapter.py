@@ -18,6 +18,7 @@ from typing import Any
 from litejobs import BaseAdapter, Clock, NewJob, StoredJob, SystemClock
 
 SHARED_MEMORY = Path("/dev/shm")  # noqa: S108  # not on every system: there, ordinary temporary files
+FIELDS = ("id", "queue", "priority", "run_at", "attempts", "locked_by", "handler")
 
 
 @dataclass
@@ -77,7 +78,7 @@ class MemoryAdapter(BaseAdapter):
             for row in due:
                 row["attempts"] += 1
                 row |= {"state": "running", "locked_by": worker, "locked_at": now}
-            return [StoredJob(**{key: row[key] for key in StoredJob.__slots__}) for row in due]
+            return [StoredJob(**{key: row[key] for key in FIELDS}) for row in due]
 
     def success(self, job: StoredJob, *, delete: bool) -> bool:
         return self._settle(job, state="deleted" if delete else "succeeded")

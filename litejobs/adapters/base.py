@@ -1,8 +1,8 @@
 import logging
 from abc import ABC, abstractmethod
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 
-from litejobs.job import Find, NewJob, Outcome, Settlement, StoredJob
+from litejobs.job import Find, Limits, NewJob, Outcome, Settlement, StoredJob
 from litejobs.run_directory.bell import ring
 
 
@@ -72,6 +72,22 @@ class BaseAdapter(ABC):
         """
         return 0
 
+    def crash(self, job: StoredJob) -> None:
+        """A process died in this run; told before its error or failure, to be counted."""
+
+    #: Whether ``recover`` does anything.
+    recovers = False
+
+    def recover(self, limits_of: Callable[[StoredJob], Limits | None]) -> list[Settlement]:
+        """
+        Put right what dead workers have left locked, and return what became of it.
+
+        *limits_of* gives the limits of a job, or None for one that is not the caller's to judge.
+        For storage that can tell whether a worker lives; others give up on one that takes too long,
+        by the max_runtime that ``find`` is told.
+        """
+        return []
+
     def is_due(self, queues: Iterable[str]) -> bool:
         """Whether a job of *queues* could be found now, if that is known without finding it."""
         return False
@@ -102,6 +118,8 @@ class BaseAdapter(ABC):
 
     def settle(self, job: StoredJob, outcome: Outcome) -> None:
         """Record one outcome by the method of its kind."""
+        if outcome.crashed:
+            self.crash(job)
         match outcome:
             case Outcome("success"):
                 held = self.success(job, delete=outcome.delete)

@@ -5,7 +5,7 @@ import signal
 import socket
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from queue import SimpleQueue
 
@@ -35,17 +35,29 @@ Load = Callable[[Start], tuple[Manifest, Task]]
 _PR_SET_PDEATHSIG = 1  # linux/prctl.h
 
 
-def serve(descriptor: int, load: Load) -> None:
-    """Speak with the runner at the other end of *descriptor* until it is gone."""
-    os.set_inheritable(descriptor, False)  # noqa: FBT003
+def serve(descriptors: Sequence[int], load: Load) -> None:
+    """
+    Speak with the runner until it is gone, by the first of *descriptors*, a socket.
+
+    The others are the runner's lease, held as long as this process lives.
+    """
+    for descriptor in descriptors:
+        os.set_inheritable(descriptor, False)  # noqa: FBT003
     _die_with_the_runner()
     # The runner alone decides when a performer ends: a signal to the whole process group must not
     # take a job away that may still be finished. A handler, not SIG_IGN: programs started by a job
     # would inherit that.
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, lambda *_: None)
-    channel = Channel(socket.socket(fileno=descriptor))
-    os.register_at_fork(after_in_child=channel.close)
+    end, *lease = descriptors
+    channel = Channel(socket.socket(fileno=end))
+
+    def let_go() -> None:
+        channel.close()
+        for descriptor in lease:
+            os.close(descriptor)
+
+    os.register_at_fork(after_in_child=let_go)
     start = channel.receive()
     if not isinstance(start, Start):
         return

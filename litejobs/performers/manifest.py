@@ -76,11 +76,3 @@ class Manifest(msgspec.Struct, frozen=True):
             if (job.path, job.name) == (row.path, row.name):
                 return group.limits.overridden(job.own_limits)
         return group.limits
-
-
-def job_name(handler: str) -> str:
-    """The name in a row's handler, for a log line."""
-    try:
-        return read(handler).name
-    except UnloadableError:
-        return "?"

@@ -5,13 +5,15 @@ import selectors
 from collections.abc import Sequence
 
 from litejobs.clock import Clock
+from litejobs.config import takes
 from litejobs.execution import log_error
-from litejobs.job import Find, Settlement, StoredJob
+from litejobs.handler import job_name
+from litejobs.job import Find, Limits, Settlement, StoredJob
 from litejobs.performers.crew import Crew
-from litejobs.performers.manifest import Group, job_name
+from litejobs.performers.manifest import Group, Manifest
 from litejobs.performers.place import Place
 from litejobs.performers.wire import Done, Message, Perform, Start
-from litejobs.rules.outcome import after_error, released
+from litejobs.rules.outcome import after_crash, released
 
 log = logging.getLogger("litejobs")
 
@@ -19,8 +21,10 @@ log = logging.getLogger("litejobs")
 class JobPlace(Place):
     """Where one job at a time runs."""
 
-    def __init__(self, name: str, locked_by: str, group: Group, start: Start) -> None:
-        super().__init__(name, start)
+    def __init__(
+        self, name: str, locked_by: str, group: Group, start: Start, lease: Sequence[int] = ()
+    ) -> None:
+        super().__init__(name, start, lease)
         self.group = group
         self.find = Find(locked_by, group.queues, group.limits.max_runtime)
         self.job: StoredJob | None = None
@@ -49,11 +53,17 @@ class Performers(Crew[JobPlace]):
         places: Sequence[JobPlace],
         selector: selectors.BaseSelector,
         clock: Clock,
+        manifest: Manifest,
         *,
         give_up: bool = False,
     ) -> None:
-        """*give_up*: raise the reason when an app does not load, rather than retry."""
+        """
+        *manifest* tells the limits of jobs until performers tell a newer one.
+
+        *give_up*: raise the reason when an app does not load, rather than retry.
+        """
         super().__init__(places, selector, give_up=give_up)
+        self._manifest = manifest
         self._clock = clock
         self._settlements: list[Settlement] = []
 
@@ -85,6 +95,13 @@ class Performers(Crew[JobPlace]):
             raise why
         settlements, self._settlements = self._settlements, []
         return settlements
+
+    def limits_of(self, job: StoredJob) -> Limits | None:
+        for place in self.places:
+            if takes(place.group.queues, job.queue):
+                told = (one.manifest for one in self.places if one.manifest is not None)
+                return next(told, self._manifest).limits_of(place.group, job.handler)
+        return None
 
     def abandon(self) -> list[Settlement]:
         for place in self.places:
@@ -118,6 +135,8 @@ class Performers(Crew[JobPlace]):
     def _blame(self, place: JobPlace, job: StoredJob, error: str) -> None:
         assert place.manifest is not None
         limits = place.manifest.limits_of(place.group, job.handler)
-        result = after_error(error, attempts=job.attempts, limits=limits, now=self._clock.now())
+        result = after_crash(
+            error, attempts=job.attempts, crashes=job.crashes, limits=limits, now=self._clock.now()
+        )
         log_error(log, job, job_name(job.handler), limits.max_attempts, result)
         self._settlements.append((job, result))

@@ -2,6 +2,7 @@
 
 import math
 import time
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from litejobs import defaults
@@ -19,8 +20,10 @@ class Place:
     #: Seconds between looks whether a busy process is there, beside its socket.
     watch = 1.0
 
-    def __init__(self, name: str, start: Start) -> None:
+    def __init__(self, name: str, start: Start, lease: Sequence[int] = ()) -> None:
+        """*lease* are the descriptors by which its processes hold the runner's lease too."""
         self.name = name
+        self._lease = lease
         self.process: PerformerProcess | None = None
         self.manifest: Manifest | None = None  # None: the process is still loading
         self.broken: LitejobsError | None = None  # why it was not up to its task at the last try
@@ -43,7 +46,7 @@ class Place:
         if time.monotonic() < self._start_at:
             return False
         self.manifest = None
-        self.process = PerformerProcess(self.name, self._start)
+        self.process = PerformerProcess(self.name, self._start, self._lease)
         return True
 
     def is_overdue(self) -> bool:

@@ -4,6 +4,7 @@ import socket
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from contextlib import suppress
 
 from litejobs.performers.wire import Channel, Message, Start
@@ -15,17 +16,18 @@ _PEEK = os.WEXITED | os.WNOWAIT | os.WNOHANG
 class PerformerProcess:
     """A child process that runs jobs, and the channel to it; a file for a selector."""
 
-    def __init__(self, name: str, start: Start) -> None:
-        """Raises OSError if the system cannot start one now."""
+    def __init__(self, name: str, start: Start, lease: Sequence[int] = ()) -> None:
+        """*lease* are descriptors to hold while it lives. Raises OSError if none can be started."""
         ours, theirs = socket.socketpair()
         try:
             # From the runner's main thread: PR_SET_PDEATHSIG fires when the spawning thread ends.
             self._process = subprocess.Popen(  # noqa: S603  # our own module
-                [sys.executable, "-P", "-m", "litejobs.perform", str(theirs.fileno()), name],
-                pass_fds=[theirs.fileno()],
+                [sys.executable, "-P", "-m", "litejobs.perform",
+                 ",".join(map(str, (theirs.fileno(), *lease))), name],
+                pass_fds=[theirs.fileno(), *lease],
                 stdin=subprocess.DEVNULL,
                 start_new_session=True,
-            )
+            )  # fmt: skip
         except BaseException:
             ours.close()
             raise

@@ -21,7 +21,8 @@ from litejobs.performers.wire import Start, Task
 from litejobs.performers.workers import WorkerPlace, WorkerProcesses
 from litejobs.processes.signals import Received, follow, stop_on_signals
 from litejobs.run_directory.bell import Bell
-from litejobs.run_directory.identity import locked_by, new_lease, worker_name
+from litejobs.run_directory.identity import locked_by, worker_name
+from litejobs.run_directory.lease import held_lease
 from litejobs.stop import Stop
 from litejobs.worker import Worker, Works, wait, work
 
@@ -94,7 +95,6 @@ class Runner:
         self._leash = leash
         self._clock = clock or SystemClock()
         self._stop = Stop()
-        self._lease = new_lease()
         self._settled = 0  # outcomes so far
 
     def run(self) -> int:
@@ -146,7 +146,7 @@ class Runner:
             if not seats:
                 continue
             if key in adapters:
-                worker, here = self._worker(adapters[key], seats, selector, stack)
+                worker, here = self._worker(adapters[key], manifest, seats, selector, stack)
                 workers.append(worker)
                 due += here
             else:
@@ -164,6 +164,7 @@ class Runner:
     def _worker(
         self,
         adapter: SqliteAdapter,
+        manifest: Manifest,
         seats: Sequence[Seat],
         selector: selectors.BaseSelector,
         stack: ExitStack,
@@ -173,12 +174,15 @@ class Runner:
         bell = Bell(adapter.run_directory)
         stack.callback(bell.close)
         selector.register(bell, selectors.EVENT_READ, bell.drain)
+        lease = stack.enter_context(held_lease(adapter.run_directory))
         places = []
         for group, number, id_ in seats:
             name = worker_name(group.queues, id_)
             start = self._start(number)
-            places.append(JobPlace(name, locked_by(name, self._lease), group, start))
-        performers = Performers(places, selector, self._clock, give_up=self._workoff)
+            places.append(
+                JobPlace(name, locked_by(name, lease.name), group, start, lease.descriptors)
+            )
+        performers = Performers(places, selector, self._clock, manifest, give_up=self._workoff)
         stack.callback(performers.close)
         _say_where(adapter.path, places)
         worker = Worker(

@@ -1,5 +1,8 @@
 """What one run means for its job: pure rules, the time is an argument."""
 
+from dataclasses import replace
+
+from litejobs.defaults import MAX_CRASHES
 from litejobs.job import Limits, Outcome
 from litejobs.rules.backoff import backoff
 
@@ -18,6 +21,17 @@ def after_error(error: str, *, attempts: int, limits: Limits, now: int) -> Outco
     if attempts >= limits.max_attempts:
         return Outcome("failure", error, delete=limits.delete_failed_jobs)
     return Outcome("error", error, run_at=now + 1000 * backoff(attempts))
+
+
+def after_crash(error: str, *, attempts: int, crashes: int, limits: Limits, now: int) -> Outcome:
+    """
+    A process died in run number *attempts*, as in *crashes* runs before: as after an error.
+
+    But a job that takes processes along is not tried as often: MAX_CRASHES.
+    """
+    if crashes + 1 >= MAX_CRASHES:
+        limits = replace(limits, max_attempts=attempts)
+    return replace(after_error(error, attempts=attempts, limits=limits, now=now), crashed=True)
 
 
 def unloadable(reason: str) -> Outcome:

@@ -5,6 +5,9 @@ import socket
 from functools import cache
 from pathlib import Path
 
+_SLASHES = 5  # in locked_by, at least
+_FIRST_NAMESPACE = 0xEFFFFFFC  # of pids: include/linux/proc_ns.h
+
 
 def worker_name(queues: tuple[str, ...], index: int) -> str:
     """The name that people see, in ``ps`` and logs: ``litejobs-worker.<queues>.<index>``."""
@@ -14,28 +17,49 @@ def worker_name(queues: tuple[str, ...], index: int) -> str:
 def locked_by(name: str, lease: str) -> str:
     """``<name>/<host>/<boot>/<pid>/<start>/<lease>``: enough to tell later whether it lives."""
     pid = os.getpid()
-    return f"{name}/{socket.gethostname()}/{_boot()}/{pid}/{_start(pid)}/{lease}"
-
-
-def new_lease() -> str:
-    """A name that no other worker process has ever had."""
-    return os.urandom(16).hex()
+    return f"{name}/{_host()}/{_boot()}/{pid}/{_start(pid)}/{lease}"
 
 
 def is_gone(locked_by: str) -> bool:
     """
     Whether the worker process that a lock names has certainly ended.
 
-    False where that cannot be known from here: another host, a system that does not tell, or a
-    name written by hand.
+    False where that cannot be known from here: another container, a system that does not tell, or
+    a name written by hand. Of another container only the end of the machine's boot is seen.
     """
     try:
         _, host, boot, pid, start, _ = locked_by.rsplit("/", 5)
     except ValueError:
         return False
-    if host != socket.gethostname() or "-" in (boot, start, _boot()) or not pid.isdecimal():
+    if "-" in (boot, start, _boot()) or not pid.isdecimal():
         return False
-    return boot != _boot() or start != _start(int(pid))
+    if boot != _boot():
+        return True
+    return host == _host() and start != _start(int(pid))
+
+
+def ended_with_the_machine(locked_by: str) -> bool:
+    """Whether the machine has been started anew since the worker took its job."""
+    return locked_by.count("/") >= _SLASHES and locked_by.rsplit("/", 5)[2] != _boot()
+
+
+def in_words(locked_by: str) -> str:
+    """The worker's name and process, for a log line or an error."""
+    if locked_by.count("/") < _SLASHES:
+        return locked_by
+    name, _, _, pid, _, _ = locked_by.rsplit("/", 5)
+    return f"{name} (pid {pid})"
+
+
+@cache
+def _host() -> str:
+    """The machine's name, and the pid namespace where it is not the machine's own: a container."""
+    host = socket.gethostname().replace("/", "_")
+    try:
+        inode = Path("/proc/self/ns/pid").stat().st_ino
+    except OSError:
+        return host
+    return host if inode == _FIRST_NAMESPACE else f"{host}:{inode}"
 
 
 @cache

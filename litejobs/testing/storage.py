@@ -15,7 +15,6 @@ from litejobs.errors import UnloadableError
 from litejobs.handler import read
 from litejobs.inline import InlineWorker
 from litejobs.job import NewJob, Outcome, StoredJob
-from litejobs.run_directory.identity import new_lease
 from litejobs.scheduler import due
 
 
@@ -52,7 +51,7 @@ class Storage:
             before = sum(run.outcomes.values())
             for group in self.manager.workers:
                 self._here.run = run
-                run.worker = self.manager.new_worker(group, 0, new_lease(), workoff=True)
+                run.worker = self.manager.new_worker(group, 0, workoff=True)
                 run.worker.on_settled = run.settled
                 try:
                     run.worker.run()

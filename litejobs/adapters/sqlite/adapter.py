@@ -2,7 +2,7 @@ import json
 import logging
 import os
 import re
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from typing import Any, ClassVar
 
 from litejobs import defaults
@@ -13,8 +13,10 @@ from litejobs.adapters.sqlite.queries import Queries
 from litejobs.clock import Clock, SystemClock
 from litejobs.config import check_logger, with_checked_options
 from litejobs.errors import ConfigurationError, DatabaseFileError, JobStateError
-from litejobs.job import Find, NewJob, Settlement, StoredJob
-from litejobs.run_directory.identity import is_gone
+from litejobs.job import Find, Limits, NewJob, Outcome, Settlement, StoredJob
+from litejobs.rules.outcome import after_crash, after_error
+from litejobs.run_directory.identity import ended_with_the_machine, in_words
+from litejobs.run_directory.lease import is_dead, sweep
 from litejobs.run_directory.paths import run_directory
 
 _TABLE_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,62}")
@@ -179,12 +181,7 @@ class SqliteAdapter(BaseAdapter):
             "queues": self._names(find.queues),
             "limit": find.limit,
         }
-        found = [
-            StoredJob(id_, text(queue), priority, run_at, attempts, locked_by, text(handler))
-            for id_, queue, priority, run_at, attempts, locked_by, handler in (
-                self.connection.execute(self.sql.find, values)
-            )
-        ]
+        found = map(_job, self.connection.execute(self.sql.find, values))
         return sorted(found, key=lambda job: (job.priority, job.run_at, job.id))
 
     def _names(self, queues: Iterable[str]) -> str:
@@ -246,6 +243,45 @@ class SqliteAdapter(BaseAdapter):
         }
         return len(self.connection.execute(self.sql.release_strays, values))
 
+    def crash(self, job: StoredJob) -> None:
+        self._settle(self.sql.crash, job)
+
+    recovers = True
+
+    def recover(self, limits_of: Callable[[StoredJob], Limits | None]) -> list[Settlement]:
+        dead = [worker for worker in self.holders() if self.is_dead(worker)]
+        if not dead:
+            return []
+        recovered: list[Settlement] = []
+        with self.connection.transaction():
+            for worker in dead:
+                for job in map(_job, self.connection.execute(self.sql.held, {"worker": worker})):
+                    limits = limits_of(job)
+                    if limits is not None:
+                        recovered.append((job, self._after_death(job, limits)))
+            for job, result in recovered:
+                self.settle(job, result)
+        sweep(self.run_directory)
+        return recovered
+
+    def _after_death(self, job: StoredJob, limits: Limits) -> Outcome:
+        who, now = in_words(job.locked_by), self.clock.now()
+        if ended_with_the_machine(job.locked_by):  # which was not the job's doing
+            error = f"WorkerDied: the machine stopped while {who} ran this job"
+            return after_error(error, attempts=job.attempts, limits=limits, now=now)
+        error = f"WorkerDied: {who} ended while it ran this job"
+        return after_crash(
+            error, attempts=job.attempts, crashes=job.crashes, limits=limits, now=now
+        )
+
+    def holders(self) -> list[str]:
+        """Who holds running jobs."""
+        return [text(name) for (name,) in self.connection.execute(self.sql.holders)]
+
+    def is_dead(self, worker: str) -> bool:
+        """Whether the worker process that a lock names has ended, as far as can be known."""
+        return is_dead(self.run_directory, worker)
+
     def reload(self) -> int:
         return len(self.connection.execute(self.sql.reload, {"now": self.clock.now()}))
 
@@ -256,7 +292,7 @@ class SqliteAdapter(BaseAdapter):
 
     def check_idle(self) -> None:
         """Raise JobStateError if a job is running, by a worker that is not certainly gone."""
-        running = len([worker for _, worker in self.running() if not is_gone(worker)])
+        running = len([worker for _, worker in self.running() if not self.is_dead(worker)])
         if running:
             raise JobStateError(f"nothing was deleted, for jobs are running: {running}")
 
@@ -275,6 +311,13 @@ class SqliteAdapter(BaseAdapter):
 
     def set_meta(self, key: str, value: str) -> None:
         self.connection.execute(self.sql.set_meta, {"key": key, "value": value})
+
+
+def _job(row: Sequence[Any]) -> StoredJob:
+    id_, queue, priority, run_at, attempts, locked_by, handler, crashes = row
+    return StoredJob(
+        id_, text(queue), priority, run_at, attempts, locked_by, text(handler), crashes
+    )
 
 
 def text(stored: bytes) -> str:

@@ -7,7 +7,6 @@ from typing import Any
 from litejobs.adapters.sqlite import file
 from litejobs.adapters.sqlite.adapter import SqliteAdapter, text
 from litejobs.errors import JobNotFoundError, JobStateError
-from litejobs.run_directory.identity import is_gone
 
 #: The names of the states, by the number that a row holds.
 STATES = ("scheduled", "ready", "running", "unloadable", "succeeded", "failed", "cancelled")
@@ -104,12 +103,12 @@ class Inspection:
 
     def orphans(self) -> list[int]:
         """The ids of running jobs whose worker process is gone."""
-        return [id_ for id_, worker in self._adapter.running() if is_gone(worker)]
+        return [id_ for id_, worker in self._adapter.running() if self._adapter.is_dead(worker)]
 
     def _take_back(self, id_: int, worker: str) -> bool:
         """Make a running job ready again if its worker is gone; whether it was."""
         values = {"id": id_, "worker": worker, "now": self._adapter.clock.now()}
-        return is_gone(worker) and bool(
+        return self._adapter.is_dead(worker) and bool(
             self._adapter.connection.execute(self._sql.take_back, values)
         )
 

@@ -51,7 +51,8 @@ WHERE id IN (
   WHERE j.id IN (SELECT id FROM {table} WHERE state = 1 AND queue = wanted.value
                  ORDER BY priority, run_at, id LIMIT :limit)
   ORDER BY j.priority, j.run_at, j.id LIMIT :limit)
-RETURNING id, CAST(queue AS BLOB), priority, run_at, attempts, locked_by, CAST(handler AS BLOB);
+RETURNING id, CAST(queue AS BLOB), priority, run_at, attempts, locked_by, CAST(handler AS BLOB),
+          crashes;
 
 -- name: delete
 -- A success or failure whose row goes.
@@ -101,6 +102,25 @@ WHERE state = 2 AND locked_by IN (SELECT value FROM json_each(:workers))
   AND id NOT IN (SELECT value FROM json_each(:known))
 RETURNING id;
 
+-- name: holders
+-- Who holds running jobs: one index seek for each.
+WITH RECURSIVE holders (name) AS (
+  SELECT min(locked_by) FROM {table} WHERE state = 2
+  UNION ALL
+  SELECT (SELECT min(locked_by) FROM {table} WHERE state = 2 AND locked_by > holders.name)
+  FROM holders WHERE holders.name IS NOT NULL
+)
+SELECT CAST(name AS BLOB) FROM holders WHERE name IS NOT NULL;
+
+-- name: held
+SELECT id, CAST(queue AS BLOB), priority, run_at, attempts, locked_by, CAST(handler AS BLOB), crashes
+FROM {table} WHERE state = 2 AND locked_by = :worker;
+
+-- name: crash
+-- One more process has died of the job, or with it.
+UPDATE {table} SET crashes = crashes + 1
+WHERE id = :id AND state = 2 AND locked_by = :worker AND attempts = :attempts;
+
 -- name: reload
 -- Unloadable jobs are tried again: a runner started or the code changed.
 UPDATE {table} SET state = 1, updated_at = :now WHERE state = 3
@@ -110,13 +130,15 @@ RETURNING id;
 -- A person wants these again, at once and with all attempts: failed, unloadable, cancelled, or
 -- waiting out a backoff.
 UPDATE {table}
-SET state = 1, run_at = :now, attempts = 0, failed_at = NULL, finished_at = NULL, updated_at = :now
+SET state = 1, run_at = :now, attempts = 0, crashes = 0, failed_at = NULL, finished_at = NULL,
+    updated_at = :now
 WHERE id = :id AND (state IN (3, 5, 6) OR (state = 0 AND attempts > 0))
 RETURNING id;
 
 -- name: retry_all
 UPDATE {table}
-SET state = 1, run_at = :now, attempts = 0, failed_at = NULL, finished_at = NULL, updated_at = :now
+SET state = 1, run_at = :now, attempts = 0, crashes = 0, failed_at = NULL, finished_at = NULL,
+    updated_at = :now
 WHERE id IN (SELECT id FROM {table} WHERE state = 3
              -- the first condition is what the index of finished jobs says
              UNION ALL SELECT id FROM {table} WHERE state >= 4 AND state = 5)
@@ -126,7 +148,8 @@ RETURNING id;
 -- name: take_back
 -- A person wants this again, and the worker that had it is gone.
 UPDATE {table}
-SET state = 1, run_at = :now, attempts = 0, locked_at = NULL, locked_by = NULL, updated_at = :now
+SET state = 1, run_at = :now, attempts = 0, crashes = 0, locked_at = NULL, locked_by = NULL,
+    updated_at = :now
 WHERE id = :id AND state = 2 AND locked_by = :worker
 RETURNING id;
 

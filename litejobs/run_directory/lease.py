@@ -1,0 +1,139 @@
+"""
+The lease: what makes a running job belong to one live process.
+
+Each process with workers holds a lock on a file of its own, whose name stands in ``locked_by``. The
+system lets go of it when the process ends, whatever ends it; so a lock that can be had says that
+its holder is dead, and one that cannot, that it lives, though it may be stopped or the machine
+suspended. Time plays no part. https://man7.org/linux/man-pages/man2/flock.2.html
+"""
+
+import fcntl
+import os
+import re
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from litejobs.run_directory.identity import is_gone
+from litejobs.run_directory.paths import make
+
+_SUFFIX = ".lease"
+_NAME = re.compile(r"[0-9a-f]{32}")
+
+
+class Lease:
+    """The lock of this process in one run directory, or a name alone where there is none."""
+
+    def __init__(self, directory: str | None) -> None:
+        #: Never the name of another.
+        self.name = os.urandom(16).hex()
+        self._path = self._descriptor = None
+        if directory is not None:
+            make(directory)
+            self._path = Path(directory, f"{self.name}{_SUFFIX}")
+            self._descriptor = _locked_file(self._path)
+
+    @property
+    def descriptors(self) -> list[int]:
+        """What a child process inherits to hold the lease too; empty where there is no file."""
+        return [] if self._descriptor is None else [self._descriptor]
+
+    def close(self) -> None:
+        """Nothing is running any more."""
+        if self._path is not None:
+            self._path.unlink(missing_ok=True)
+        self.forget()
+
+    def forget(self) -> None:
+        """Let go of our copy of the descriptor: others that there are still hold the lock."""
+        descriptor, self._descriptor = self._descriptor, None
+        if descriptor is not None:
+            with suppress(OSError):
+                os.close(descriptor)
+
+
+def _locked_file(path: Path) -> int:
+    """Make the file so that its name is never seen unlocked: a prober would take it for dead."""
+    draft = path.with_suffix(".draft")
+    flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+    descriptor = os.open(draft, flags, 0o600)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        draft.rename(path)
+    except BaseException:
+        os.close(descriptor)
+        draft.unlink(missing_ok=True)
+        raise
+    return descriptor
+
+
+# One lease for all workers that a process has in one directory.
+_held: dict[str | None, tuple[Lease, int]] = {}
+_holding = threading.Lock()
+
+
+@contextmanager
+def held_lease(directory: str | None) -> Iterator[Lease]:
+    """The lease of this process in *directory*, made by the first who asks, closed by the last."""
+    with _holding:
+        lease, count = _held.get(directory) or (Lease(directory), 0)
+        _held[directory] = lease, count + 1
+    try:
+        yield lease
+    finally:
+        with _holding:
+            lease, count = _held.get(directory, (lease, 0))
+            if count > 1:
+                _held[directory] = lease, count - 1
+            elif count:
+                del _held[directory]
+                lease.close()
+
+
+def _forget_all() -> None:
+    """A forked child runs none of its parent's jobs, and must not keep them alive."""
+    global _holding  # noqa: PLW0603  # another thread may have held it at the fork
+    _holding = threading.Lock()
+    while _held:
+        _held.popitem()[1][0].forget()
+
+
+os.register_at_fork(after_in_child=_forget_all)
+
+
+def is_dead(directory: str, locked_by: str) -> bool:
+    """
+    Whether the worker process that a lock names has ended.
+
+    By its lease; where there is no such file, by boot, pid and start time. False where that cannot
+    be known: a name written by hand, another container.
+    """
+    name = locked_by.rpartition("/")[2]
+    if not _NAME.fullmatch(name):
+        return is_gone(locked_by)
+    try:
+        return _is_free(Path(directory, f"{name}{_SUFFIX}"))
+    except OSError:
+        return is_gone(locked_by)
+
+
+def sweep(directory: str) -> None:
+    """Remove the leases of processes that have ended; for when no row names them any more."""
+    for path in Path(directory).glob(f"*{_SUFFIX}"):
+        with suppress(OSError):
+            if _is_free(path):
+                path.unlink()
+
+
+def _is_free(path: Path) -> bool:
+    # Shared, so that two who ask at once do not take each other for the holder.
+    descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    else:
+        return True
+    finally:
+        os.close(descriptor)
