@@ -23,7 +23,7 @@ from litejobs.config import (
     check_queue,
     check_whole,
 )
-from litejobs.errors import ConfigurationError
+from litejobs.errors import ConfigurationError, SchedulingError
 from litejobs.job import Job, OwnLimits
 from litejobs.loader import Loader
 from litejobs.project import root_of_file
@@ -40,6 +40,9 @@ if TYPE_CHECKING:
 P = ParamSpec("P")
 R = TypeVar("R")
 _JOB_OPTIONS = ("queue", "priority", "properties", *OwnLimits.__annotations__)
+
+
+_lent: "list[BaseManager]" = []  # those in a test mode now
 
 
 class BaseManager(ABC):
@@ -242,12 +245,23 @@ class BaseManager(ABC):
             raise ConfigurationError(f"{self.where} is in a test mode already")
         before = self.clock, self._watch
         self.clock, self._watch, self._is_lent = clock, watch, True
+        _lent.append(self)
         try:
             with self.storing_in(adapters):
                 yield
         finally:
             self.clock, self._watch = before
             self._is_lent = False
+            _lent.remove(self)
+
+    def check_not_beside_a_test(self) -> None:
+        """Raise SchedulingError if a test has another manager, and this one is as ever."""
+        if _lent and not self._is_lent:
+            raise SchedulingError(
+                f"a test mode is on for {_lent[-1].where}, but this job would be stored in the real"
+                f" database of {self.where}: use testing.manual() or run_now() with that manager, "
+                "or name it to the fixtures, by [tool.litejobs] app or a fixture litejobs_manager"
+            )
 
     @abstractmethod
     def storing_in(self, adapters: "Mapping[str, SqliteAdapter]") -> AbstractContextManager[None]:

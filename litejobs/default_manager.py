@@ -17,6 +17,7 @@ from litejobs.job import Job
 from litejobs.loader import Loader
 from litejobs.project import (
     DatabasePlace,
+    app_of,
     claim,
     database_of,
     make_default_directory,
@@ -132,6 +133,7 @@ class DefaultManager(BaseManager):
         return target
 
     def _new_target(self, job: Callable[..., Any]) -> Target:
+        self.check_not_beside_a_test()
         declared = job if isinstance(job, Job) else None
         if declared is not None and declared.owner is not self:
             raise SchedulingError(f"{not_declared(job, self)}; use its own manager's later")
@@ -153,6 +155,12 @@ class DefaultManager(BaseManager):
             adapter.open(adopt=self._named is not None)
             claim(adapter, root)
             self.logger.info("jobs are stored in %s (%s)", adapter.path, place.why)
+            app = app_of(root)
+            if app is not None:
+                self.logger.warning(
+                    "litejobs.later stores in %s, where the workers of the app %s do not look: for "
+                    "them use the app's own later", adapter.path, app,
+                )  # fmt: skip
             self._adapter = adapter
         self._root = self._root or root
         return self._adapter

@@ -113,6 +113,7 @@ class JobManager(BaseManager):
             raise SchedulingError(
                 f"{not_declared(job, self)}; declare it with @jobs.job(), or use its own later"
             )
+        self.check_not_beside_a_test()
         storage = self.adapter(adapter)
         self._announce(storage)
         path = path_of(job.perform)

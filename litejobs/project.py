@@ -103,7 +103,9 @@ def settings(root: Path) -> Mapping[str, Any]:
 
     try:
         tool = tomllib.loads(file.read_text("utf-8")).get("tool", {})
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError, OSError) as error:
+    except OSError as error:
+        raise ConfigurationError(f"{file} cannot be read: {error.strerror}") from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise ConfigurationError(f"{file} cannot be read as TOML: {error}") from None
     table = tool.get("litejobs", {}) if isinstance(tool, dict) else tool
     if not isinstance(table, dict):

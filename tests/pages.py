@@ -170,6 +170,7 @@ class Story:
                 assert process.wait() == code, f"{line}: {process.returncode}\n{self.seen()}"
 
     def start(self, line, output):
+        line = line.replace(":5000", f":{self.port}")
         return subprocess.Popen(
             ["sh", "-c", f"exec env {line}" if LASTING.search(line) else line],
             cwd=self.project.directory,

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from helpers import tree, without_root
 
-from litejobs.errors import AlreadyThereError
+from litejobs.errors import AlreadyThereError, ConfigurationError
 from litejobs.generators.changes import Changes
 
 
@@ -57,7 +57,7 @@ def test_a_file_that_may_not_be_written_undoes_what_was_made_before_it(shared_di
     edited.write_text("old")
     edited.chmod(0o444)
 
-    with without_root(), pytest.raises(PermissionError):
+    with without_root(), pytest.raises(ConfigurationError, match="cannot be written"):
         Changes({shared_directory / "a/jobs.py": "1"}, (edited, b"new")).make()
 
     assert set(tree(shared_directory)) == {"pyproject.toml"}
@@ -70,7 +70,7 @@ def test_in_a_directory_that_may_not_be_written_nothing_is_left(shared_directory
     (closed / "pyproject.toml").touch()
     (closed / "pyproject.toml").chmod(0o666)
 
-    with without_root(), pytest.raises(PermissionError):
+    with without_root(), pytest.raises(ConfigurationError, match="cannot be written"):
         Changes({shared_directory / "a.py": ""}, (closed / "pyproject.toml", b"new")).make()
 
     assert set(tree(shared_directory)) == {"closed/", "closed/pyproject.toml"}
@@ -85,7 +85,7 @@ def test_a_file_that_cannot_be_replaced_leaves_no_other_beside_it(tmp_path, monk
 
     monkeypatch.setattr(Path, "replace", fail)
 
-    with pytest.raises(PermissionError):
+    with pytest.raises(ConfigurationError, match="cannot be written"):
         Changes({}, (file, b"new")).make()
 
     assert tree(tmp_path) == {"pyproject.toml": b"old"}

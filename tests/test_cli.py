@@ -397,8 +397,12 @@ def say(monkeypatch, capsys):
         ),
         pytest.param(["show", "db.sqlite", 99, "--json"], 1, "no job 99", id="as JSON"),
         pytest.param(["retry", "db.sqlite", 99, "--json"], 1, "no job 99", id="retry as JSON"),
-        pytest.param(["show", "db.sqlite"], 2, "one ID, got 0", id="show without id"),
-        pytest.param(["show", "db.sqlite", 1, 2], 2, "one ID, got 2", id="show two"),
+        pytest.param(
+            ["show", "db.sqlite"], 2, "one whole number; got 'db.sqlite'", id="show without id"
+        ),
+        pytest.param(["show", "db.sqlite", 1, 2], 2, "got 'db.sqlite 1 2'", id="show two"),
+        pytest.param(["init", ""], 2, "MODULE must name a module", id="module of no text"),
+        pytest.param(["retry", "one"], 2, "'one' is taken for the database", id="retry a word"),
         pytest.param(["show", "db.sqlite", "one"], 2, "digits, got 'one'", id="no number"),
         pytest.param(["retry", "db.sqlite", 1, "1.5"], 2, "digits, got '1.5'", id="half"),
         pytest.param(["retry", "db.sqlite"], 2, "the IDs of jobs, or --all", id="retry nothing"),
@@ -480,7 +484,7 @@ def test_a_missing_database_is_refused_and_not_made(project, words):
 
     result = project.litejobs(command, "db.sqlite", *rest, code=65)
 
-    assert "there is no database" in result.sentence
+    assert "does not exist: no job has been stored there yet" in result.sentence
     assert not list(project.directory.glob("db.sqlite*"))
 
 

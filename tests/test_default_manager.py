@@ -352,3 +352,12 @@ def test_another_programs_file_is_not_adopted_because_settings_name_it(project):
     assert "is a database of another program" in result.err
     words[1] = "import litejobs; litejobs.configure(database='app.db'); " + words[1]
     project.run(*words)
+
+
+def test_beside_an_app_it_is_said_that_its_workers_look_elsewhere(project):
+    project.write("pyproject.toml", '[tool.litejobs]\napp = "shop:jobs"\n')
+    project.write("script.py", LATER + JOB + "later(job)\n")
+
+    err = project.run("script.py").err
+
+    assert "where the workers of the app shop:jobs do not look" in err

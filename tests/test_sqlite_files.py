@@ -194,7 +194,7 @@ def test_one_that_waited_while_another_made_the_table_takes_that(make, monkeypat
 
 
 def test_a_missing_file_is_not_made_where_only_looking_is_wanted(make, database):
-    with pytest.raises(DatabaseFileError, match=f"there is no database {database}"):
+    with pytest.raises(DatabaseFileError, match=f"{database} does not exist"):
         make().open(create=False)
 
     assert not database.exists()
@@ -203,7 +203,7 @@ def test_a_missing_file_is_not_made_where_only_looking_is_wanted(make, database)
 def test_a_file_without_bytes_is_no_database_to_look_at(make, database):
     database.touch()
 
-    with refused(database, "there is no database"):
+    with refused(database, "is empty: no job has been stored there yet"):
         make().open(create=False)
 
 

@@ -434,6 +434,25 @@ def test_plain_functions_are_tested_by_the_default_manager(caplog):
     assert litejobs.jobs._adapter is None
 
 
+def test_while_a_test_has_one_manager_another_stores_nothing_for_real(manager, tmp_path):
+    adapter = SqliteAdapter(tmp_path / "real.sqlite")
+    other = JobManager({"sqlite": adapter})
+    declared, later = other.create_job(perform=note), other.create_scheduler()
+
+    with (
+        testing.manual(manager),
+        pytest.raises(SchedulingError, match=r"use testing\.manual\(\) or run_now"),
+    ):
+        later(declared, ["a"])
+    with testing.manual(manager), pytest.raises(SchedulingError, match="of litejobs:jobs"):
+        litejobs.later(note, ["a"])
+    with testing.manual(manager), testing.manual(other) as jobs:
+        later(declared, ["a"])
+        assert jobs.drain() == {"success": 1}
+
+    assert not (tmp_path / "real.sqlite").exists()
+
+
 # ManualClock
 
 

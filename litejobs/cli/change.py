@@ -48,7 +48,8 @@ def retry(
     """
     database, ids = split_words(words, "ID")
     if everything == bool(ids):
-        raise UsageError("retry takes the IDs of jobs, or --all")
+        taken = "" if database is None else f"; {database!r} is taken for the database"
+        raise UsageError(f"retry takes [DATABASE] and the IDs of jobs, or --all{taken}")
     if queue is not None and not everything:
         raise UsageError("--queue goes with --all")
     inspection = Inspection(project(database, app, root).storage())

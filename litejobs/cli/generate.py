@@ -13,6 +13,7 @@ from litejobs.cli.options import (
     project_root,
     root_option,
 )
+from litejobs.errors import UsageError
 from litejobs.generators.changes import Changes
 from litejobs.generators.config import generate_config
 from litejobs.generators.job import JobName, generate_job
@@ -41,6 +42,8 @@ def init(module: str | None, root: Path | None, *, as_json: bool) -> None:
       litejobs init
       litejobs init shop.jobs
     """
+    if module == "":
+        raise UsageError("MODULE must name a module, got an empty text")
     place = project_root(root)
     config = generate_config(place, module)
     config.changes.make()

@@ -136,7 +136,7 @@ def show(words: Sequence[str], app: str | None, root: Path | None, *, as_json: b
     """
     database, ids = split_words(words, "ID")
     if len(ids) != 1:
-        raise UsageError(f"show takes one ID, got {len(ids)}")
+        raise UsageError(f"show takes [DATABASE] ID, one whole number; got {' '.join(words)!r}")
     record = Inspection(project(database, app, root).storage()).record(ids[0])
     if as_json:
         click.echo(json.dumps(dataclasses.asdict(record), indent=2))

@@ -2,6 +2,7 @@
 
 import json
 import logging
+import math
 import os
 import sys
 import time
@@ -28,8 +29,16 @@ _COUNT = click.option(
     "--count", "-n", type=click.IntRange(1, 256), default=None, metavar="N",
     help="How many workers, each a process; 1 by default. Without an app.",
 )  # fmt: skip
+
+
+def _finite(_context: click.Context, _option: click.Parameter, value: float) -> float:
+    if not math.isfinite(value):
+        raise click.BadParameter(f"{value} is no number of seconds")
+    return value
+
+
 _STOP_TIMEOUT = click.option(
-    "--stop-timeout", type=click.FloatRange(0.001), default=defaults.STOP_TIMEOUT,
+    "--stop-timeout", type=click.FloatRange(0.001), callback=_finite, default=defaults.STOP_TIMEOUT,
     show_default=True, metavar="SECONDS",
     help="How long SIGTERM lets running jobs go on before they are given back.",
 )  # fmt: skip

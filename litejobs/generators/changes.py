@@ -6,7 +6,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
-from litejobs.errors import AlreadyThereError
+from litejobs.errors import AlreadyThereError, ConfigurationError
 
 
 @dataclass(frozen=True)
@@ -20,15 +20,21 @@ class Changes:
         """
         Write all of it, or leave everything as it was.
 
-        Raises AlreadyThereError where a new file would lie; OSError as the system says it.
+        Raises AlreadyThereError where a new file would lie, ConfigurationError where none can.
         """
-        with ExitStack() as undo:
-            for file, text in self.new.items():
-                _make_directory(file.parent, undo)
-                _make_file(file, text, undo)
-            if self.edit is not None:  # last: what was in the file before is not kept for an undo
-                _replace(*self.edit)
-            undo.pop_all()
+        try:
+            with ExitStack() as undo:
+                for file, text in self.new.items():
+                    _make_directory(file.parent, undo)
+                    _make_file(file, text, undo)
+                if self.edit is not None:  # last: what was in the file before is not kept
+                    _replace(*self.edit)
+                undo.pop_all()
+        except OSError as error:
+            raise ConfigurationError(
+                f"{error.filename or 'a file'} cannot be written ({error.strerror or error}); "
+                "nothing was changed"
+            ) from error
 
 
 def _make_directory(directory: Path, undo: ExitStack) -> None:

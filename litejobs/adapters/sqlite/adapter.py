@@ -114,7 +114,8 @@ class SqliteAdapter(BaseAdapter):
             if create:
                 file.create(self.path, self.mode)
             elif not file.size(self.path):
-                raise DatabaseFileError(f"there is no database {self.path}")
+                what = "is empty" if file.exists(self.path) else "does not exist"
+                raise DatabaseFileError(f"{self.path} {what}: no job has been stored there yet")
         connection = Connection(self.path, self.driver, self.durability)
         try:
             if not self._prepared:

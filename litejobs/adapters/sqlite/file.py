@@ -81,6 +81,11 @@ def create(path: str, mode: int) -> bool:
     return True
 
 
+def exists(path: str) -> bool:
+    """Whether there is such a file."""
+    return Path(path).exists()
+
+
 def size(path: str) -> int:
     """Bytes of a file, 0 where there is none."""
     with suppress(FileNotFoundError):
