@@ -21,10 +21,18 @@ class BackgroundWorker:
 
     def __init__(self, workers: Sequence[InlineWorker]) -> None:
         self._threads = [WorkerThread(worker) for worker in workers]
+        self._is_wanted = False
 
-    def start(self) -> None:
-        """Start the threads."""
+    @property
+    def died_in_a_fork(self) -> bool:
+        """Whether this is the copy of a running one, in a forked child, where no thread runs."""
+        return self._is_wanted and not self.is_alive()
+
+    def start(self, *, after: float = 0) -> None:
+        """Start the threads; they begin their work *after* so many seconds."""
+        self._is_wanted = True
         for thread in self._threads:
+            thread.after = after
             thread.start()
         atexit.register(self.stop, defaults.EXIT_PATIENCE)
 
@@ -35,6 +43,7 @@ class BackgroundWorker:
         Returns whether all of them have ended.
         """
         atexit.unregister(self.stop)
+        self._is_wanted = False
         for thread in self._threads:
             thread.worker.stop()
         deadline = None if timeout is None else time.monotonic() + timeout
@@ -58,9 +67,10 @@ class WorkerThread(threading.Thread):
     def __init__(self, worker: InlineWorker) -> None:
         super().__init__(name=worker.name, daemon=True)
         self.worker = worker
+        self.after = 0.0  # seconds
 
     def run(self) -> None:
         try:
-            self.worker.work()
+            self.worker.work(after=self.after)
         finally:
             self.worker.stopping.close()

@@ -2,6 +2,7 @@
 
 import inspect
 import logging
+import os
 import sys
 import threading
 from abc import ABC, abstractmethod
@@ -39,6 +40,7 @@ if TYPE_CHECKING:
 
 P = ParamSpec("P")
 R = TypeVar("R")
+_FORKS = "multiprocessing."
 _JOB_OPTIONS = ("queue", "priority", "properties", *OwnLimits.__annotations__)
 
 
@@ -162,8 +164,23 @@ class BaseManager(ABC):
                     adapter.reload()  # a file that is not ours is refused here
                 worker.start()
                 stop_in_reloader_parent(worker.stop)
+                if self._background is None:
+                    os.register_at_fork(after_in_child=self._after_fork)
                 self._background = worker
             return self._background
+
+    def _after_fork(self) -> None:
+        """
+        A server that loads the app once and then forks means its children to run jobs.
+
+        Children of multiprocessing have another task. Runners in processes of their own are one for
+        all, and belong to the parent.
+        """
+        self._starting = threading.Lock()  # another thread may have held it
+        copy = self._background
+        if copy is not None and copy.died_in_a_fork and not _is_forked():
+            self._background = self._new_threads()
+            self._background.start(after=defaults.FORK_PAUSE)
 
     def _new_threads(self) -> "BackgroundWorker":
         from litejobs.background import BackgroundWorker  # noqa: PLC0415  # for workers only
@@ -329,6 +346,14 @@ def _is_spawned() -> bool:
     """Whether multiprocessing is just loading the program into a child that it has spawned."""
     process = sys.modules.get("multiprocessing.process")
     return process is not None and hasattr(process.current_process(), "_inheriting")
+
+
+def _is_forked() -> bool:
+    """Whether it is multiprocessing that forks just now."""
+    frame: FrameType | None = sys._getframe(1)  # noqa: SLF001  # there is no other way to one's caller
+    while frame is not None and not str(frame.f_globals.get("__name__")).startswith(_FORKS):
+        frame = frame.f_back
+    return frame is not None
 
 
 def _package(frame: FrameType) -> str:

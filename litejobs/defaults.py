@@ -27,6 +27,7 @@ PROMOTION_BATCH = 1_000  # scheduled jobs made ready in one transaction
 
 STOP_TIMEOUT = 8.0  # seconds that SIGTERM gives running jobs: below the 10 of container runtimes
 EXIT_PATIENCE = 5.0  # seconds that a program's end waits for the jobs of its background threads
+FORK_PAUSE = 0.5  # seconds in which a forked server worker gives up rights, before it works
 FAREWELL = 2.0  # seconds that an idle performer has to end by itself
 READINESS = 60.0  # seconds that a performer may take to load its app
 RESTART_BACKOFF = (0.1, 30.0)  # seconds between two starts of a performer that dies: first, longest

@@ -108,11 +108,13 @@ class InlineWorker:
         """Begin no new job; ``run`` returns when the running one has ended. For any thread."""
         self.stopping.request()
 
-    def work(self) -> None:
-        """``run`` without its opening and closing."""
+    def work(self, *, after: float = 0) -> None:
+        """``run`` without its opening and closing, *after* so many seconds."""
         pause, longest = defaults.RESTART_BACKOFF
         with selectors.DefaultSelector() as selector:
             selector.register(self.stopping, selectors.EVENT_READ, self.stopping.drain)
+            if after:
+                wait(selector, after)
             while True:
                 try:
                     return self._work(selector)

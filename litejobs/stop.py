@@ -25,6 +25,11 @@ class Stop:
                 os.write(self._writer, b"!")
 
     @property
+    def count(self) -> int:
+        """How often it was asked for."""
+        return self._requests
+
+    @property
     def requested(self) -> bool:
         """Whether nothing new should begin."""
         return self._requests > 0

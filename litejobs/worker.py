@@ -83,11 +83,14 @@ class Worker:
         self._outcomes: list[Settlement] = []
         self._trouble = Trouble()
         self._strays_of: set[str] = set()
+        self._heeded = stop.count
+        adapter.give_up_when(lambda: stop.count != self._heeded)
         self._recover_at = 0.0 if adapter.recovers else math.inf  # by time.monotonic()
 
     def work_once(self) -> bool:
         """Record what is done, find what can begin, hand it out; False if nothing moved."""
         self.finished = False
+        self._heeded = self.stop.count  # a request that comes later ends a wait for a lock
         if time.monotonic() >= self._recover_at and not self.stop.requested:
             self._recover()
         self._outcomes += self.executor.abandon() if self.stop.at_once else self.executor.collect()

@@ -469,3 +469,36 @@ def test_a_performer_that_is_stopped_ends_with_its_runner(work, holding):
 
     assert exit_code(process) == 128 + signal.SIGQUIT
     assert has_ended(work.performer())
+
+
+@pytest.mark.parametrize("change", ["deleted", "replaced"])
+def test_a_database_that_is_taken_away_ends_work_loudly(work, change):
+    work.store("note", "first")
+    process = work.start("work", "db.sqlite")
+    work.until_noted("first")
+    file = Path(work.file)
+    if change == "deleted":
+        file.unlink()
+    else:
+        file.with_name("other.sqlite").touch()
+        file.with_name("other.sqlite").rename(file)
+
+    assert exit_code(process) == 65
+    assert "while it was in use" in work.log
+    assert "Traceback" not in work.log
+
+
+def test_a_signal_is_heeded_while_the_lock_is_waited_for(work):
+    work.store("note", "first")
+    process = work.start("work", "db.sqlite")
+    work.until_noted("first")
+    with closing(sqlite3.connect(work.file, isolation_level=None)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        other.execute("UPDATE background_jobs SET updated_at = 0")
+        work.until_logged("started", times=1)
+        process.terminate()
+        work.until_logged("finishing the running jobs")
+        process.terminate()
+
+        assert exit_code(process) in {0, 128 + signal.SIGTERM}
+        other.execute("ROLLBACK")

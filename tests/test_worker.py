@@ -4,10 +4,12 @@ import logging
 import math
 import selectors
 import threading
+import time
 
 import pytest
 
 from litejobs.adapters.sqlite import connection
+from litejobs.adapters.sqlite.adapter import SqliteAdapter
 from litejobs.adapters.sqlite.inspection import Inspection
 from litejobs.errors import (
     ConfigurationError,
@@ -611,3 +613,27 @@ def test_an_error_of_one_worker_on_the_way_out_keeps_no_other_from_settling():
         work(workers, selector)
 
     assert [worker.abandoned for worker in workers] == [True, True]
+
+
+def test_a_request_to_stop_ends_a_wait_for_the_lock(make_worker, adapter, database, clock, driver):
+    worker = make_worker()
+    schedule(adapter, clock, note, "a")
+    other = SqliteAdapter(database, driver=driver)
+    asker = threading.Timer(0.1, worker.stop.request)
+    began = time.monotonic()
+
+    with other.connection.transaction():
+        asker.start()
+        assert not worker.work_once()
+
+    assert time.monotonic() - began < 2
+    other.close()
+
+
+def test_a_request_that_was_heeded_ends_no_later_wait(worker, adapter):
+    worker.stop.request()
+    assert adapter._connections.is_impatient()
+
+    worker.work_once()
+
+    assert not adapter._connections.is_impatient()

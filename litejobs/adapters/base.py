@@ -152,5 +152,12 @@ class BaseAdapter(ABC):
         """Where the jobs are, in words for a log line."""
         return type(self).__name__
 
+    def give_up_when(self, is_impatient: Callable[[], bool]) -> None:
+        """
+        Until ``close``, wait no longer for the storage on this thread once *is_impatient* says so.
+
+        What was waited for raises then, as if the wait had been in vain.
+        """
+
     def close(self) -> None:
         """Let go of connections that this thread holds."""

@@ -46,6 +46,9 @@ class BackgroundProcess:
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._keep, name="litejobs-runner", daemon=True)
 
+    #: Forked children leave the runner to their parent.
+    died_in_a_fork = False
+
     def start(self) -> None:
         """Start the runner; it loads the app in its own time, and says in its log if it cannot."""
         self._launch()

@@ -103,6 +103,9 @@ class SqliteAdapter(BaseAdapter):
     def close(self) -> None:
         self._connections.close()
 
+    def give_up_when(self, is_impatient: Callable[[], bool]) -> None:
+        self._connections.give_up_when(is_impatient)
+
     @property
     def connection(self) -> Connection:
         """This thread's connection."""
@@ -116,7 +119,9 @@ class SqliteAdapter(BaseAdapter):
             elif not file.size(self.path):
                 what = "is empty" if file.exists(self.path) else "does not exist"
                 raise DatabaseFileError(f"{self.path} {what}: no job has been stored there yet")
-        connection = Connection(self.path, self.driver, self.durability)
+        connection = Connection(
+            self.path, self.driver, self.durability, self._connections.is_impatient
+        )
         try:
             if not self._prepared:
                 migrations.prepare(connection, self.table, adopt=adopt, create=create)

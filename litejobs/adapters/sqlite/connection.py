@@ -51,8 +51,17 @@ class Connection:
     ``"normal"`` the crash of every process.
     """
 
-    def __init__(self, path: str, driver: DriverName, durability: Durability) -> None:
+    def __init__(
+        self,
+        path: str,
+        driver: DriverName,
+        durability: Durability,
+        is_impatient: Callable[[], bool] = lambda: False,
+    ) -> None:
+        """*is_impatient* says whether to wait for the write lock no longer."""
         self.path = path
+        self._is_impatient = is_impatient
+        self._file: tuple[int, int] | None = None  # which one is open: device and inode
         self._durability = durability
         self._synchronous = ""
         self._inside = False
@@ -68,7 +77,8 @@ class Connection:
         """Run one statement, in the open transaction or as one of its own; return all its rows."""
         if self._inside:
             return self._execute(sql, values)
-        return _patiently(lambda: self._execute(sql, values), self.path)
+        self._check_in_place()
+        return self._patiently(lambda: self._execute(sql, values))
 
     def set_up(self) -> None:
         """Put the connection into the modes that litejobs relies on; may change the file to WAL."""
@@ -97,7 +107,8 @@ class Connection:
     def transaction(self, *, durable: bool = True) -> Iterator[None]:
         """All that is executed inside, or nothing of it."""
         self.synchronise(durable=durable)
-        _patiently(self._begin, self.path)
+        self._check_in_place()
+        self._patiently(self._begin)
         try:
             yield
             self._execute("COMMIT")
@@ -114,6 +125,7 @@ class Connection:
         with self.in_use:
             raw, self._raw = self._raw, None
             self._synchronous = ""
+            self._file = None
             if raw is not None:
                 raw.close()
 
@@ -124,9 +136,45 @@ class Connection:
                 self._raw = self._connect(self.path)
             except self._error as error:
                 raise self._translated(error) from error
+            self._file = _identity(self.path)
             if self._is_set_up:
                 self.set_up()
         return self._raw
+
+    def _check_in_place(self) -> None:
+        """
+        Refuse to go on with a file that has lost its name: nobody would ever read it.
+
+        By the name alone: to open the file here would drop SQLite's locks.
+        """
+        if self._file is not None and self._file != (found := _identity(self.path)):
+            what = "was deleted" if found is None else "was replaced by another file"
+            self.close()
+            raise DatabaseFileError(
+                f"{self.path} {what} while it was in use; jobs of the former file are not in it"
+            )
+
+    def _patiently(self, operation: Callable[[], list[Row]]) -> list[Row]:
+        """
+        Try *operation* again while another connection holds the lock.
+
+        SQLite's own busy time-out is unfair under contention and holds Python's signal handlers
+        off; short random pauses of ours are neither.
+        """
+        started = time.monotonic()
+        while True:
+            try:
+                return operation()
+            except DatabaseBusyError:
+                waited = time.monotonic() - started
+                if waited > LOCK_PATIENCE or self._is_impatient():
+                    raise DatabaseBusyError(
+                        f"{self.path} was locked by another program for {waited:.1f} seconds"
+                    ) from None
+                import random  # noqa: PLC0415  # 2 ms that only contention costs
+
+                longest = 0.001 if waited < 0.1 else min(0.02, waited / 10)  # noqa: PLR2004
+                time.sleep(random.uniform(0.2, 1) * longest)  # noqa: S311  # no secret
 
     def _begin(self) -> list[Row]:
         """Take the write lock, and keep forks off until the transaction ends."""
@@ -162,27 +210,13 @@ class Connection:
         return StorageError(f"{self.path}: {error}")
 
 
-def _patiently(operation: Callable[[], list[Row]], path: str) -> list[Row]:
-    """
-    Try *operation* again while another connection holds the lock.
-
-    SQLite's own busy time-out is unfair under contention and holds Python's signal handlers off;
-    short random pauses of ours are neither.
-    """
-    started = time.monotonic()
-    while True:
-        try:
-            return operation()
-        except DatabaseBusyError:
-            waited = time.monotonic() - started
-            if waited > LOCK_PATIENCE:
-                raise DatabaseBusyError(
-                    f"{path} was locked by another program for {LOCK_PATIENCE:g} seconds"
-                ) from None
-            import random  # noqa: PLC0415  # 2 ms that only contention costs
-
-            longest = 0.001 if waited < 0.1 else min(0.02, waited / 10)  # noqa: PLR2004
-            time.sleep(random.uniform(0.2, 1) * longest)  # noqa: S311  # no secret depends on it
+def _identity(path: str) -> tuple[int, int] | None:
+    """Which file has that name now."""
+    try:
+        status = os.stat(path)  # noqa: PTH116  # before each statement: a Path costs more
+    except OSError:
+        return None
+    return status.st_dev, status.st_ino
 
 
 def _driver(
@@ -247,10 +281,18 @@ class Connections:
             holder = self._local.holder = _Holder(open_one())
         return holder.connection
 
+    def give_up_when(self, is_impatient: Callable[[], bool]) -> None:
+        """Until ``close``, ask this on this thread whether to wait no longer for a lock."""
+        self._local.is_impatient = is_impatient
+
+    def is_impatient(self) -> bool:
+        """Whether this thread should wait no longer."""
+        asked: Callable[[], bool] | None = getattr(self._local, "is_impatient", None)
+        return asked is not None and asked()
+
     def close(self) -> None:
         """Close this thread's connection, if it has one."""
-        if hasattr(self._local, "holder"):
-            del self._local.holder
+        self._local.__dict__.clear()
 
 
 class _Holder:
