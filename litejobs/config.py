@@ -54,7 +54,7 @@ class WorkerGroup:
     count: int = defaults.COUNT
     #: Runs in all, the first one included.
     max_attempts: int = defaults.MAX_ATTEMPTS
-    #: Seconds; told to the job as ``current_job().deadline``, not enforced.
+    #: Seconds that a run may take; then a process is stopped, a thread only told of.
     max_runtime: float = defaults.MAX_RUNTIME
     #: Whether the row of a job that used up its attempts goes.
     delete_failed_jobs: bool = defaults.DELETE_FAILED_JOBS

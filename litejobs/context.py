@@ -15,7 +15,7 @@ class CurrentJob:
     attempts: int  #: how often the job was begun, this run included
     max_attempts: int  #: runs in all that it may take
     queue: str  #: the queue in which it was stored
-    deadline: datetime  #: when max_runtime will be over, in UTC; not enforced
+    deadline: datetime  #: when max_runtime will be over, in UTC
 
 
 _current: ContextVar[CurrentJob | None] = ContextVar("litejobs_current_job", default=None)

@@ -25,6 +25,7 @@ RECOVERY_PAUSE = 1.0  # seconds between two looks whether the workers of running
 LOCK_PATIENCE = 5.0  # seconds that a statement waits for another program's write lock
 PROMOTION_BATCH = 1_000  # scheduled jobs made ready in one transaction
 
+TIMEOUT_GRACE = 2.0  # seconds after max_runtime until a job that goes on is killed
 STOP_TIMEOUT = 8.0  # seconds that SIGTERM gives running jobs: below the 10 of container runtimes
 EXIT_PATIENCE = 5.0  # seconds that a program's end waits for the jobs of its background threads
 FORK_PAUSE = 0.5  # seconds in which a forked server worker gives up rights, before it works

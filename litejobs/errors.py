@@ -1,4 +1,17 @@
-"""Every error that litejobs raises, one tree. A job's own exception is data and never in it."""
+"""
+Every error that litejobs raises, one tree; and what it raises inside of jobs.
+
+A job's own exception is data and in neither.
+"""
+
+
+class JobTimeout(BaseException):
+    """
+    Raised in a job, once, when its max_runtime is over; ``except Exception`` does not catch it.
+
+    What ``finally`` and ``except JobTimeout`` do then has 2 seconds; whatever comes of it, the run
+    is an error. Only in worker processes.
+    """
 
 
 class LitejobsError(Exception):

@@ -2,10 +2,10 @@ import contextvars
 import inspect
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from contextlib import AbstractContextManager, nullcontext, suppress
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from litejobs import context, defaults
 from litejobs.clock import Clock
@@ -23,6 +23,25 @@ if TYPE_CHECKING:
 
 #: What a job runs inside of.
 Around = Callable[[], AbstractContextManager[object]]
+
+
+class Guard:
+    """Is told when a job begins and ends, to keep it to its max_runtime. This one lets it go on."""
+
+    #: Whether the last job was told that its time is over: then its run is an error.
+    timed_out = False
+
+    def begin(self, job: StoredJob, name: str, limits: Limits) -> None:
+        """The job begins; what this raises until ``end`` has returned, the job has raised."""
+
+    def awaits(self, task: "asyncio.Task[object]") -> None:
+        """The job that began is this task."""
+
+    def end(self) -> None:
+        """The job is over, or did not begin after all; nothing is raised any more."""
+
+
+_UNLIMITED = Guard()
 
 
 class Execution:
@@ -47,7 +66,7 @@ class Execution:
         self._around = around
         self._loop: asyncio.Runner | None = None
 
-    def run(self, job: StoredJob) -> Outcome:
+    def run(self, job: StoredJob, guard: Guard = _UNLIMITED) -> Outcome:
         """Load the job, run it, and say what is to be recorded."""
         try:
             call = self._loader.load(job.handler)
@@ -58,12 +77,14 @@ class Execution:
         what = (job.id, call.name, job.attempts, limits.max_attempts)
         self._log("job %d %s started (attempt %d of %d)", *what)
         with context.running(self._current(job, limits)):
-            raised = self._perform(call)
+            raised = self._perform(job, call, limits, guard)
         elapsed = time.monotonic() - started
+        if guard.timed_out:
+            return self._error(job, call, limits, _late(raised, limits))
         if raised is None:
             self._log("job %d %s succeeded in %.3f s", job.id, call.name, elapsed)
             return outcome.after_success(limits)
-        return self._error(job, call, limits, raised)
+        return self._error(job, call, limits, describe(raised, below=raised.__traceback__))
 
     def limits_of(self, job: StoredJob) -> Limits:
         """The limits of a job, found without loading it: those it declared, else the group's."""
@@ -97,20 +118,26 @@ class Execution:
             self._loop = asyncio.Runner()
         return self._loop
 
-    def _perform(self, call: Call) -> BaseException | None:
+    def _perform(
+        self, job: StoredJob, call: Call, limits: Limits, guard: Guard
+    ) -> BaseException | None:
         """Call the user's function; what it raises is data, whatever it is."""
         try:
-            with self._around():
-                result = call.function(*call.args, **call.kwargs)
-                if inspect.iscoroutine(result):
-                    # The loop would else keep the context of its first job.
-                    self._event_loop().run(result, context=contextvars.copy_context())
+            try:
+                guard.begin(job, call.name, limits)
+                with self._around():
+                    result = call.function(*call.args, **call.kwargs)
+                    if inspect.iscoroutine(result):
+                        # The loop would else keep the context of its first job.
+                        where = contextvars.copy_context()
+                        self._event_loop().run(_awaited(result, guard), context=where)
+            finally:
+                guard.end()  # inside of the outer try: a guard may raise until it has ended
         except BaseException as error:  # noqa: BLE001  # SystemExit of a job is an error of the job
             return error
         return None
 
-    def _error(self, job: StoredJob, call: Call, limits: Limits, error: BaseException) -> Outcome:
-        text = describe(error, below=error.__traceback__)
+    def _error(self, job: StoredJob, call: Call, limits: Limits, text: str) -> Outcome:
         result = outcome.after_error(
             text, attempts=job.attempts, limits=limits, now=self._clock.now()
         )
@@ -129,6 +156,23 @@ class Execution:
             first = printable(reason.partition("\n")[0])
             self._logger.error("job %d cannot be loaded and waits: %s", job.id, first)
         return outcome.unloadable(cut(reason, defaults.MAX_ERROR))
+
+
+async def _awaited(job: Coroutine[Any, Any, object], guard: Guard) -> None:
+    import asyncio  # noqa: PLC0415  # loaded by now
+
+    task = asyncio.current_task()
+    assert task is not None
+    guard.awaits(task)
+    await job
+
+
+def _late(raised: BaseException | None, limits: Limits) -> str:
+    """What is recorded of a job whose time was over, whatever it did when it heard so."""
+    headline = f"JobTimeout: {outcome.too_long(limits)}"
+    if raised is None:
+        return f"{headline}\n\nIt caught JobTimeout and returned."
+    return describe(raised, below=raised.__traceback__, instead=headline)
 
 
 def log_error(

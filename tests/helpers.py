@@ -1,15 +1,22 @@
 """What tests share: a clock that they move, projects that they write, commands that they run."""
 
+import json
 import os
 import signal
+import sqlite3
 import subprocess
 import sys
 import textwrap
 import time
-from contextlib import contextmanager
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+
+from litejobs.adapters.sqlite.adapter import SqliteAdapter
+from litejobs.clock import SystemClock
+from litejobs.handler import write
+from litejobs.job import NewJob
 
 DEADLINE = 60  # seconds until a test gives up on a real process
 NOBODY = 65534
@@ -80,6 +87,40 @@ class Project:
     def start_litejobs(self, *words, **options):
         """Start ``litejobs WORDS...``."""
         return self.start("-m", "litejobs", *words, **options)
+
+
+class Jobs:
+    """The jobs in db.sqlite of a project, stored and read by this process."""
+
+    def __init__(self, project, name="db.sqlite"):
+        self.project = project
+        self.file = project.directory / name
+
+    def store(self, name, *args, wait=0, path="script.py", module="__main__", queue="default"):
+        adapter = SqliteAdapter(self.file)
+        handler = write(name, path, module, json.dumps(args), "{}")
+        run_at = SystemClock().now() + 1000 * wait
+        [id_] = adapter.schedule([NewJob(handler, queue, 50, run_at)])
+        adapter.close()
+        return id_
+
+    def rows(self, columns="id, state"):
+        with closing(sqlite3.connect(self.file)) as connection:
+            return connection.execute(f"SELECT {columns} FROM background_jobs").fetchall()
+
+    def workoff(self, *words, **options):
+        return self.project.litejobs("workoff", "db.sqlite", *words, **options)
+
+
+def living(session):
+    """The processes of *session* that have not ended."""
+    found = []
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        with suppress(OSError):
+            state, _, _, its_session, *_ = stat.read_text().rpartition(")")[2].split()
+            if int(its_session) == session and state not in "ZX":
+                found.append(stat.parent.name)
+    return found
 
 
 @dataclass(frozen=True)

@@ -21,6 +21,7 @@ from litejobs import defaults
 from litejobs.errors import ConfigurationError, DiskError, LitejobsError, UnusableAppError
 from litejobs.handler import job_name, write
 from litejobs.job import Limits, Outcome, StoredJob
+from litejobs.performers import parent as parent_module
 from litejobs.performers import place as place_module
 from litejobs.performers import wire
 from litejobs.performers.manifest import DeclaredJob, Group, Home, Manifest, Storage
@@ -31,6 +32,7 @@ from litejobs.performers.wire import (
     CLOSED,
     GARBLED,
     UNREAD,
+    Begun,
     Broken,
     Channel,
     Cleared,
@@ -66,7 +68,8 @@ messages = st.one_of(
     st.builds(lambda text: Perform(replace(JOB, handler=text)), texts),
     st.builds(Settled, outcome=st.just(Outcome("failure", "no luck", delete=True))),
     st.sampled_from([Idle(), Look(), Cleared(7)]),
-    st.builds(lambda text: Done(7, Outcome("error", text, run_at=1)), texts),
+    st.builds(lambda text: Done(7, Outcome("error", text, run_at=1), leaves=text), texts),
+    st.builds(Begun, id=st.just(7), limits=st.builds(Limits, max_runtime=st.floats(0.1, 9))),
 )  # fmt: skip
 
 
@@ -279,9 +282,10 @@ class StandIn:
 
 @pytest.fixture
 def passing(monkeypatch):
-    """Time inside place.py, in seconds; moves when the test moves it."""
+    """Time at places, in seconds; moves when the test moves it."""
     now = SimpleNamespace(seconds=1000.0)
-    monkeypatch.setattr(place_module, "time", SimpleNamespace(monotonic=lambda: now.seconds))
+    for module in (place_module, parent_module):
+        monkeypatch.setattr(module, "time", SimpleNamespace(monotonic=lambda: now.seconds))
     return now
 
 
@@ -526,6 +530,111 @@ def test_a_busy_process_that_is_gone_is_noticed_though_its_socket_is_silent(read
     assert job == JOB
     assert outcome.error.endswith("ended while it ran this job")
     assert process.killed
+
+
+OVER = GROUP.limits.max_runtime + defaults.TIMEOUT_GRACE  # seconds after which a job is killed
+KILLED = "JobTimeout: ran longer than its max_runtime of {} s, did not end within 2 s more"
+
+
+def test_a_job_that_goes_on_after_its_limit_and_grace_is_killed(ready, passing, caplog):
+    ready.performers.begin(ready.performers.wanted()[0], [JOB])
+    passing.seconds += OVER - 0.1
+    assert ready.performers.collect() == []
+    assert ready.performers.patience() == pytest.approx(0.1)
+    passing.seconds += 0.2
+
+    [(job, outcome)] = ready.performers.collect()
+
+    assert job == JOB
+    assert outcome.error == f"{KILLED.format(14400)} and was killed"
+    assert (outcome.kind, outcome.crashed) == ("error", False)
+    assert outcome.run_at == ready.clock.now() + 1000
+    assert ready.started[0].killed
+    assert not ready.started[1].killed
+    assert "job 7 greet went wrong in attempt 1 of 2" in caplog.text
+
+
+def test_after_a_time_out_the_next_process_is_started_without_a_pause(ready, passing):
+    ready.performers.begin(ready.performers.wanted()[0], [JOB])
+    passing.seconds += OVER
+
+    ready.performers.collect()
+    ready.performers.collect()
+
+    assert len(ready.started) == 3
+
+
+@pytest.mark.parametrize("max_runtime", [1, 100_000])
+def test_the_limits_that_a_process_tells_of_its_job_hold(ready, passing, max_runtime):
+    own = Limits(max_runtime=max_runtime, max_attempts=1)
+    ready.performers.begin(ready.performers.wanted()[0], [JOB])
+    passing.seconds += 30  # for loading
+    ready.hear(0, Begun(7, own))
+    passing.seconds += max_runtime + 1.9
+    assert ready.performers.collect() == []
+    passing.seconds += 0.1
+
+    [(_, outcome)] = ready.performers.collect()
+
+    assert outcome.error.startswith(KILLED.format(max_runtime))
+    assert outcome.kind == "failure"
+
+
+def test_limits_told_of_one_job_are_not_those_of_the_next(ready, passing):
+    first, _ = ready.performers.wanted()
+    ready.performers.begin(first, [JOB])
+    ready.hear(0, Begun(7, Limits(max_runtime=1)), Done(7, Outcome("success")))
+    ready.performers.begin(first, [replace(JOB, id=8)])
+    ready.hear(0, Begun(7, Limits(max_runtime=1)))
+    ready.performers.collect()
+    passing.seconds += OVER - 1
+
+    assert ready.performers.collect() == []
+
+
+def test_a_death_counts_against_the_limits_that_were_told(ready):
+    ready.performers.begin(ready.performers.wanted()[0], [JOB])
+
+    ready.hear(0, Begun(7, Limits(max_attempts=1)), ends=CLOSED)
+
+    [(_, outcome)] = ready.performers.collect()
+    assert (outcome.kind, outcome.crashed) == ("failure", True)
+
+
+def test_a_job_that_ended_just_before_the_kill_has_its_outcome(ready, passing):
+    ready.performers.begin(ready.performers.wanted()[0], [JOB])
+    passing.seconds += OVER
+    ready.started[0].says = [Done(7, Outcome("success"))]
+
+    assert ready.performers.collect() == [(JOB, Outcome("success"))]
+    assert ready.performers.collect() == []
+
+
+def test_a_process_that_takes_leave_gets_no_job_and_is_replaced_without_a_pause(ready, caplog):
+    first, second = ready.performers.wanted()
+    ready.performers.begin(first, [JOB])
+    ready.hear(0, Done(7, Outcome("success"), leaves="has had enough"))
+    assert ready.performers.collect() == [(JOB, Outcome("success"))]
+    assert ready.performers.wanted() == [second]
+    assert not ready.performers.busy
+
+    ready.hear(0, ends=CLOSED)
+    ready.performers.collect()
+
+    assert len(ready.started) == 3
+    assert caplog.text == ""
+
+
+def test_a_process_that_takes_leave_but_stays_is_killed(ready, passing):
+    ready.performers.begin(ready.performers.wanted()[0], [JOB])
+    ready.hear(0, Done(7, Outcome("success"), leaves="has had enough"))
+    ready.performers.collect()
+    assert not ready.started[0].killed
+    passing.seconds += defaults.FAREWELL + 0.1
+
+    ready.performers.collect()
+
+    assert ready.started[0].killed
 
 
 def test_an_idle_process_that_ends_is_said_and_replaced(ready, caplog, passing):

@@ -7,15 +7,9 @@ import sqlite3
 import subprocess
 import sys
 from contextlib import closing, suppress
-from pathlib import Path
 
 import pytest
-from helpers import DEADLINE
-
-from litejobs.adapters.sqlite.adapter import SqliteAdapter
-from litejobs.clock import SystemClock
-from litejobs.handler import write
-from litejobs.job import NewJob
+from helpers import DEADLINE, Jobs, living
 
 SCRIPT = """
 import asyncio, ctypes, os, signal, socket, subprocess, sys, threading, time
@@ -192,44 +186,10 @@ def die_and_wait():
 """
 
 
-class Jobs:
-    """The jobs in db.sqlite of a project, stored and read by this process."""
-
-    def __init__(self, project, name="db.sqlite"):
-        self.project = project
-        self.file = project.directory / name
-
-    def store(self, name, *args, wait=0, path="script.py", module="__main__", queue="default"):
-        adapter = SqliteAdapter(self.file)
-        handler = write(name, path, module, json.dumps(args), "{}")
-        run_at = SystemClock().now() + 1000 * wait
-        [id_] = adapter.schedule([NewJob(handler, queue, 50, run_at)])
-        adapter.close()
-        return id_
-
-    def rows(self, columns="id, state"):
-        with closing(sqlite3.connect(self.file)) as connection:
-            return connection.execute(f"SELECT {columns} FROM background_jobs").fetchall()
-
-    def workoff(self, *words, **options):
-        return self.project.litejobs("workoff", "db.sqlite", *words, **options)
-
-
 @pytest.fixture
 def jobs(project):
     project.write("script.py", SCRIPT)
     return Jobs(project)
-
-
-def living(session):
-    """The processes of *session* that have not ended."""
-    found = []
-    for stat in Path("/proc").glob("[0-9]*/stat"):
-        with suppress(OSError):
-            state, _, _, its_session, *_ = stat.read_text().rpartition(")")[2].split()
-            if int(its_session) == session and state not in "ZX":
-                found.append(stat.parent.name)
-    return found
 
 
 # What is due

@@ -13,6 +13,8 @@ from litejobs.adapters.base import BaseAdapter
 from litejobs.errors import ConfigurationError, LitejobsError
 from litejobs.execution import Execution
 from litejobs.inline import InlineWorker
+from litejobs.job import Limits
+from litejobs.performers.alarm import Alarm
 from litejobs.performers.manifest import Manifest
 from litejobs.performers.wire import (
     Broken,
@@ -74,12 +76,18 @@ def serve(descriptors: Sequence[int], load: Load) -> None:
         channel.send(_broken(error, what, LitejobsError))
 
 
-def perform(execution: Execution, channel: Channel) -> None:
-    """Run jobs as the runner hands them out."""
+def perform(execution: Execution, limits: Limits, channel: Channel) -> None:
+    """Run jobs as the runner hands them out; *limits* are what it takes the group's to be."""
+    alarm = Alarm(limits, channel.send)
+    leaves = ""
     with suppress(OSError):  # the runner is gone, or this is a forked child of a job
-        while isinstance(message := channel.receive(), Perform):
-            channel.send(Done(message.job.id, execution.run(message.job)))
-    execution.close()
+        while not leaves and isinstance(message := channel.receive(), Perform):
+            alarm.expect()
+            result = execution.run(message.job, alarm)
+            leaves = "timed out" if alarm.timed_out else ""
+            channel.send(Done(message.job.id, result, leaves))
+    with suppress(BaseException):  # what is left of async jobs ends here
+        execution.close()
 
 
 def work(worker: InlineWorker, channel: Channel) -> None:

@@ -57,6 +57,8 @@ class Crew(ABC, Generic[P]):
         assert place.process is not None
         if place.is_overdue():
             self.bury(place, f"did not load its app within {defaults.READINESS:g} s")
+        elif place.lingers():
+            self.leave(place)
         elif not place.is_free() and place.process.has_ended():
             self._hear(place)
             if place.process is not None:  # a process of its job still holds the socket
@@ -95,7 +97,7 @@ class Crew(ABC, Generic[P]):
                 place.process.dismiss()
         for place in self.places:
             if place.process is not None:
-                if place.is_free():
+                if place.is_free() or place.leaves:
                     place.process.end(deadline)
                 self.leave(place)
 

@@ -2,18 +2,20 @@
 
 import logging
 import selectors
+import time
 from collections.abc import Sequence
 
+from litejobs import defaults
 from litejobs.clock import Clock
 from litejobs.config import takes
 from litejobs.execution import log_error
 from litejobs.handler import job_name
-from litejobs.job import Find, Limits, Settlement, StoredJob
+from litejobs.job import Find, Limits, Outcome, Settlement, StoredJob
 from litejobs.performers.crew import Crew
 from litejobs.performers.manifest import Group, Manifest
 from litejobs.performers.place import Place
-from litejobs.performers.wire import Done, Message, Perform, Start
-from litejobs.rules.outcome import after_crash, released
+from litejobs.performers.wire import Begun, Done, Message, Perform, Start
+from litejobs.rules.outcome import after_crash, after_error, released, too_long
 
 log = logging.getLogger("litejobs")
 
@@ -28,16 +30,48 @@ class JobPlace(Place):
         self.group = group
         self.find = Find(locked_by, group.queues, group.limits.max_runtime)
         self.job: StoredJob | None = None
+        self._own: Limits | None = None  # of the job, if the process told them
+        self._ends_by = 0.0
 
     def is_free(self) -> bool:
         """Whether a job could begin here at once."""
-        return self.process is not None and self.manifest is not None and self.job is None
+        return (
+            self.process is not None
+            and self.manifest is not None
+            and self.job is None
+            and not self.leaves
+        )
 
     def begin(self, job: StoredJob) -> bool:
         """Hand the job out; False if the process did not take it, so that it never begins."""
         assert self.process is not None
         self.job = job
+        self._own = None
+        self._counts_from_now(self.group.limits)
         return self.process.send(Perform(job))
+
+    def begun(self, limits: Limits) -> None:
+        """The job that was handed out begins, with limits that may be its own."""
+        self._own = limits
+        self._counts_from_now(limits)
+
+    def limits_of(self, job: StoredJob) -> Limits:
+        """The limits of the job that runs here, as far as is known."""
+        assert self.manifest is not None
+        return self._own or self.manifest.limits_of(self.group, job.handler)
+
+    def is_out_of_time(self) -> bool:
+        """Whether the job went on after its time was over, and the grace too."""
+        return self.job is not None and time.monotonic() >= self._ends_by
+
+    def patience(self) -> float:
+        patience = super().patience()
+        if self.job is not None:
+            return min(patience, max(0.0, self._ends_by - time.monotonic()))
+        return patience
+
+    def _counts_from_now(self, limits: Limits) -> None:
+        self._ends_by = time.monotonic() + limits.max_runtime + defaults.TIMEOUT_GRACE
 
     def take_job(self) -> StoredJob | None:
         """The job that was running here no longer is."""
@@ -114,9 +148,20 @@ class Performers(Crew[JobPlace]):
 
     def heed(self, place: JobPlace, message: Message) -> None:
         match message:
-            case Done(id_, result) if place.job is not None and place.job.id == id_:
+            case Begun(id_, limits) if place.job is not None and place.job.id == id_:
+                place.begun(limits)
+            case Done(id_, result, why) if place.job is not None and place.job.id == id_:
                 self._settlements.append((place.job, result))
                 place.take_job()
+                if why:
+                    log.debug("%s %s and is replaced", place.who, why)
+                    place.takes_leave(why)
+
+    def watch(self, place: JobPlace) -> None:
+        if place.is_out_of_time():
+            self._time_out(place)
+        else:
+            super().watch(place)
 
     def unread(self, place: JobPlace) -> None:
         """The job at *place*, if there is one, was never begun or is stopped by a person."""
@@ -128,15 +173,32 @@ class Performers(Crew[JobPlace]):
         """The job that was running is held to account."""
         job = place.take_job()
         if job is None:
-            return False
+            return bool(place.leaves)
         self._blame(place, job, f"PerformerDied: {place.who} {what} while it ran this job")
         return True
 
     def _blame(self, place: JobPlace, job: StoredJob, error: str) -> None:
-        assert place.manifest is not None
-        limits = place.manifest.limits_of(place.group, job.handler)
+        limits = place.limits_of(job)
         result = after_crash(
             error, attempts=job.attempts, crashes=job.crashes, limits=limits, now=self._clock.now()
         )
+        self._settle(job, limits, result)
+
+    def _time_out(self, place: JobPlace) -> None:
+        """Kill a job that did not heed its limit; if it has ended after all, that counts."""
+        self.kill(place)
+        place.takes_leave("did not end in time")
+        job = place.take_job()
+        if job is not None:
+            limits = place.limits_of(job)
+            grace = f"{defaults.TIMEOUT_GRACE:g} s"
+            error = (
+                f"JobTimeout: {too_long(limits)}, did not end within {grace} more and was killed"
+            )
+            result = after_error(error, attempts=job.attempts, limits=limits, now=self._clock.now())
+            self._settle(job, limits, result)
+        self.leave(place)
+
+    def _settle(self, job: StoredJob, limits: Limits, result: Outcome) -> None:
         log_error(log, job, job_name(job.handler), limits.max_attempts, result)
         self._settlements.append((job, result))

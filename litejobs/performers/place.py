@@ -28,6 +28,8 @@ class Place:
         self.manifest: Manifest | None = None  # None: the process is still loading
         self.broken: LitejobsError | None = None  # why it was not up to its task at the last try
         self.failed_starts = 0  # in a row
+        self.leaves = ""  # why the process ends though all is well
+        self._gone_by = 0.0
         self._start = start
         self._pause = 0.0  # seconds before the next start
         self._start_at = 0.0
@@ -57,6 +59,15 @@ class Place:
             and time.monotonic() > self.process.started + defaults.READINESS
         )
 
+    def takes_leave(self, why: str) -> None:
+        """The process ends by itself, soon; the next one is to start without a pause."""
+        self.leaves = why
+        self._gone_by = time.monotonic() + defaults.FAREWELL
+
+    def lingers(self) -> bool:
+        """Whether the process takes longer to end than it may."""
+        return bool(self.leaves) and time.monotonic() > self._gone_by
+
     def loaded(self, manifest: Manifest) -> None:
         """The process is ready. Only starts that fail make the next ones wait longer."""
         self.manifest = manifest
@@ -65,12 +76,13 @@ class Place:
         self._pause = 0.0
 
     def vacate(self) -> None:
-        """The process is gone; the next one starts after a pause that grows."""
+        """The process is gone; the next one starts at once if it took leave, else after a pause."""
         first, longest = defaults.RESTART_BACKOFF
         if self.manifest is None:
             self.failed_starts += 1
         self.process = None
-        self._pause = min(longest, 2 * self._pause or first)
+        self._pause = 0.0 if self.leaves else min(longest, 2 * self._pause or first)
+        self.leaves = ""
         self._start_at = time.monotonic() + self._pause
 
     def patience(self) -> float:

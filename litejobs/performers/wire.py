@@ -9,7 +9,7 @@ import msgspec
 
 from litejobs import errors
 from litejobs.errors import LitejobsError
-from litejobs.job import Outcome, StoredJob
+from litejobs.job import Limits, Outcome, StoredJob
 from litejobs.performers.manifest import Manifest
 
 _LENGTH = 4  # bytes before each message
@@ -36,6 +36,7 @@ class Start(msgspec.Struct, frozen=True, tag=True):
     task: Task = "perform"
     id: int = 0  # which worker of the group, to work
     adapter: str | None = None  # which of the app's adapters, to clear
+    limits: Limits = Limits()  # what the runner takes the group's to be
 
 
 class Ready(msgspec.Struct, frozen=True, tag=True):
@@ -65,11 +66,19 @@ class Perform(msgspec.Struct, frozen=True, tag=True):
     job: StoredJob
 
 
+class Begun(msgspec.Struct, frozen=True, tag=True):
+    """To the runner: the job with that id begins, after a while or with limits of its own."""
+
+    id: int
+    limits: Limits
+
+
 class Done(msgspec.Struct, frozen=True, tag=True):
     """To the runner: what became of the job with that id."""
 
     id: int
     outcome: Outcome
+    leaves: str = ""  # why the performer takes no more jobs and ends
 
 
 class Settled(msgspec.Struct, frozen=True, tag=True):
@@ -92,7 +101,7 @@ class Cleared(msgspec.Struct, frozen=True, tag=True):
     count: int
 
 
-Message = Start | Ready | Broken | Perform | Done | Settled | Idle | Look | Cleared
+Message = Start | Ready | Broken | Perform | Begun | Done | Settled | Idle | Look | Cleared
 _encoder = msgspec.msgpack.Encoder()
 _decoder = msgspec.msgpack.Decoder(Message)
 

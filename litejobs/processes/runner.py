@@ -178,7 +178,7 @@ class Runner:
         places = []
         for group, number, id_ in seats:
             name = worker_name(group.queues, id_)
-            start = self._start(number)
+            start = self._start(number, limits=group.limits)
             places.append(
                 JobPlace(name, locked_by(name, lease.name), group, start, lease.descriptors)
             )

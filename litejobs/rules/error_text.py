@@ -10,14 +10,15 @@ _MAX_MESSAGE = MAX_ERROR // 4
 _ENORMOUS = 64 * 1024  # characters; traceback handles messages line by line, 100 MB take it 16 s
 
 
-def describe(error: BaseException, *, below: TracebackType | None = None) -> str:
+def describe(error: BaseException, *, below: TracebackType | None = None, instead: str = "") -> str:
     """
     ``Type: message``, a blank line, the traceback: valid UTF-8, at most MAX_ERROR bytes.
 
     *below* is the frame of litejobs that called the job; only what lies deeper is shown. An
     exception whose ``__str__`` raises, or whose message is enormous, is described all the same.
+    *instead* is another first line.
     """
-    return cut(f"{headline(error)}\n\n{_trace(error, below)}", MAX_ERROR)
+    return cut(f"{instead or headline(error)}\n\n{_trace(error, below)}", MAX_ERROR)
 
 
 def headline(error: BaseException) -> str:

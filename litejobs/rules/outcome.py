@@ -34,6 +34,11 @@ def after_crash(error: str, *, attempts: int, crashes: int, limits: Limits, now:
     return replace(after_error(error, attempts=attempts, limits=limits, now=now), crashed=True)
 
 
+def too_long(limits: Limits) -> str:
+    """What is said of a job that did not end in time."""
+    return f"ran longer than its max_runtime of {limits.max_runtime:.12g} s"
+
+
 def unloadable(reason: str) -> Outcome:
     """The job never began: its function or arguments do not load. No attempt is spent."""
     return Outcome("unloadable", reason)

@@ -1,0 +1,85 @@
+"""The performer's side of max_runtime: a signal that ends a job."""
+
+import signal
+import time
+from collections.abc import Callable
+from types import FrameType
+from typing import TYPE_CHECKING
+
+from litejobs.errors import JobTimeout
+from litejobs.execution import Guard
+from litejobs.job import Limits, StoredJob
+from litejobs.performers.wire import Begun
+from litejobs.rules.outcome import too_long
+
+if TYPE_CHECKING:
+    import asyncio
+
+_LONGEST = 1e8  # seconds that every system's timer takes
+_SLOW = 0.1  # seconds of loading that the runner must not take for the job's
+
+
+class Alarm(Guard):
+    """
+    Raises JobTimeout in a job whose time is over: once, in that attempt only.
+
+    For the main thread. A job may use the signal or the timer for itself: then it is not told, and
+    the runner kills it after its grace.
+    """
+
+    def __init__(self, expected: Limits, tell: Callable[[Begun], None]) -> None:
+        """*tell* the runner of jobs that begin late, or whose limits are not those *expected*."""
+        self._expected = self._limits = expected
+        self._tell = tell
+        self._since = time.monotonic()
+        self._deadline: float | None = None  # None: nothing is to be raised
+        self._task: asyncio.Task[object] | None = None
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGALRM})
+
+    def expect(self) -> None:
+        """A job has come and will be loaded."""
+        self._since = time.monotonic()
+
+    def begin(self, job: StoredJob, name: str, limits: Limits) -> None:  # noqa: ARG002
+        self.timed_out = False
+        now = time.monotonic()
+        if limits != self._expected or now - self._since > _SLOW:
+            self._tell(Begun(job.id, limits))
+        signal.signal(signal.SIGALRM, self._ring)  # a job may have put another there
+        self._limits = limits
+        self._deadline = now + limits.max_runtime
+        self._wind(limits.max_runtime)
+
+    def awaits(self, task: "asyncio.Task[object]") -> None:
+        self._task = task
+
+    def end(self) -> None:
+        self._deadline = None  # from here on nothing is raised
+        self._task = None
+        signal.setitimer(signal.ITIMER_REAL, 0)
+
+    def _wind(self, seconds: float) -> None:
+        signal.setitimer(signal.ITIMER_REAL, min(seconds, _LONGEST))
+
+    def _ring(self, _number: int, _frame: FrameType | None) -> None:
+        if self._deadline is None:  # late: the job has ended
+            return
+        left = self._deadline - time.monotonic()
+        if left > 0:  # later still, in the next job; or a timer of the job's own
+            self._wind(left)
+            return
+        self._deadline = None
+        self.timed_out = True
+        if self._task is None or self._interrupts(self._task):
+            raise JobTimeout(too_long(self._limits))
+
+    @staticmethod
+    def _interrupts(task: "asyncio.Task[object]") -> bool:
+        """Let the job's task be cancelled; whether code of a task runs just now, maybe for ever."""
+        import asyncio  # noqa: PLC0415  # loaded, as there is a task
+
+        loop = task.get_loop()
+        running = asyncio.current_task(loop)
+        if running is not task:
+            loop.call_soon_threadsafe(task.cancel)
+        return running is not None  # the loop itself must not be interrupted
