@@ -62,7 +62,7 @@ class Execution:
         self._loader = loader
         self._limits = limits
         self._clock = clock
-        self._logger = logger
+        self.logger = logger
         self._around = around
         self._loop: asyncio.Runner | None = None
 
@@ -92,7 +92,7 @@ class Execution:
 
     def _log(self, text: str, *values: object) -> None:
         with suppress(Exception):  # a filter of the app's that raises is no error of the job
-            self._logger.debug(text, *values)
+            self.logger.debug(text, *values)
 
     def close(self) -> None:
         """End the event loop, if an ``async def`` job ever needed one."""
@@ -142,7 +142,7 @@ class Execution:
             text, attempts=job.attempts, limits=limits, now=self._clock.now()
         )
         with suppress(Exception):  # as _log
-            log_error(self._logger, job, call.name, limits.max_attempts, result)
+            log_error(self.logger, job, call.name, limits.max_attempts, result)
         return result
 
     def _unloadable(self, job: StoredJob, error: BaseException) -> Outcome:
@@ -154,7 +154,7 @@ class Execution:
             reason = str(error)
         with suppress(Exception):  # as _log
             first = printable(reason.partition("\n")[0])
-            self._logger.error("job %d cannot be loaded and waits: %s", job.id, first)
+            self.logger.error("job %d cannot be loaded and waits: %s", job.id, first)
         return outcome.unloadable(cut(reason, defaults.MAX_ERROR))
 
 

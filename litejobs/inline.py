@@ -10,8 +10,9 @@ from litejobs import defaults
 from litejobs.adapters.base import BaseAdapter
 from litejobs.clock import Clock
 from litejobs.config import WorkerGroup, takes
-from litejobs.execution import Execution
+from litejobs.execution import Execution, Guard
 from litejobs.job import Find, Limits, Outcome, Settlement, StoredJob
+from litejobs.overdue import Overdue
 from litejobs.run_directory.bell import Bell
 from litejobs.run_directory.identity import locked_by, worker_name
 from litejobs.run_directory.lease import held_lease
@@ -24,9 +25,10 @@ log = logging.getLogger("litejobs")
 class Inline:
     """The executor of thread workers: runs one job at a time, right here."""
 
-    def __init__(self, execution: Execution, find: Find) -> None:
+    def __init__(self, execution: Execution, find: Find, guard: Guard) -> None:
         self._execution = execution
         self._find = find
+        self._guard = guard
         self._settlements: list[Settlement] = []
 
     @property
@@ -42,7 +44,7 @@ class Inline:
 
     def begin(self, find: Find, jobs: Sequence[StoredJob]) -> None:
         assert find is self._find
-        self._settlements += [(job, self._execution.run(job)) for job in jobs]
+        self._settlements += [(job, self._execution.run(job, self._guard)) for job in jobs]
 
     def collect(self) -> list[Settlement]:
         settlements, self._settlements = self._settlements, []
@@ -144,7 +146,7 @@ class InlineWorker:
                 stack.callback(selector.unregister, bell)
             worker = Worker(
                 self.adapter,
-                Inline(execution, find),
+                Inline(execution, find, Overdue(self.adapter, execution.logger)),
                 stop=self.stopping,
                 clock=self._clock,
                 sleep_delay=self._group.sleep_delay,

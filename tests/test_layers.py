@@ -23,7 +23,7 @@ FLOORS = [
     {"arguments", "handler"},
     {"loader"},
     {"execution"},
-    {"scheduler", "worker", "inline", "performers"},
+    {"scheduler", "worker", "overdue", "inline", "performers"},
     {"generators", "processes"},
     {"background", "reloader"},
     {"base_manager"},

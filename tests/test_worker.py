@@ -17,7 +17,7 @@ from litejobs.errors import (
     DatabaseFileError,
     DiskError,
 )
-from litejobs.execution import Execution
+from litejobs.execution import Execution, Guard
 from litejobs.handler import write
 from litejobs.inline import Inline
 from litejobs.job import Find, Limits, NewJob
@@ -54,7 +54,7 @@ def make_worker(adapter, clock, request, monkeypatch):
         execution = Execution(loader, limits, clock, logging.getLogger("litejobs"))
         stop = Stop()
         stops.append(stop)
-        return Worker(adapter, Inline(execution, FIND), stop=stop, clock=clock, **options)
+        return Worker(adapter, Inline(execution, FIND, Guard()), stop=stop, clock=clock, **options)
 
     yield make
     for stop in stops:

@@ -75,6 +75,14 @@ class BaseAdapter(ABC):
     def crash(self, job: StoredJob) -> None:
         """A process died in this run; told before its error or failure, to be counted."""
 
+    def overdue(self, job: StoredJob, text: str) -> bool:
+        """
+        The job still runs though its time is over: to be shown until it is settled.
+
+        For a thread of its own, which then calls ``close``.
+        """
+        return False
+
     #: Whether ``recover`` does anything.
     recovers = False
 

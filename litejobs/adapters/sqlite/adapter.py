@@ -252,6 +252,9 @@ class SqliteAdapter(BaseAdapter):
     def crash(self, job: StoredJob) -> None:
         self._settle(self.sql.crash, job)
 
+    def overdue(self, job: StoredJob, text: str) -> bool:
+        return self._settle(self.sql.overdue, job, error=text)
+
     recovers = True
 
     def recover(self, limits_of: Callable[[StoredJob], Limits | None]) -> list[Settlement]:

@@ -121,6 +121,12 @@ FROM {table} WHERE state = 2 AND locked_by = :worker;
 UPDATE {table} SET crashes = crashes + 1
 WHERE id = :id AND state = 2 AND locked_by = :worker AND attempts = :attempts;
 
+-- name: overdue
+-- Its time is over, and it cannot be stopped.
+UPDATE {table} SET last_error = :error, updated_at = :now
+WHERE id = :id AND state = 2 AND locked_by = :worker AND attempts = :attempts
+RETURNING id;
+
 -- name: reload
 -- Unloadable jobs are tried again: a runner started or the code changed.
 UPDATE {table} SET state = 1, updated_at = :now WHERE state = 3
