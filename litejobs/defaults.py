@@ -20,6 +20,7 @@ MAX_ARGUMENTS = 1024 * 1024  # bytes of JSON in one job
 MAX_ERROR = 8 * 1024  # bytes of UTF-8 kept of an error
 
 MAX_CRASHES = 3  # runs of a job in which a process died, until it is not tried again
+CODE_PAUSE = 5.0  # seconds between two looks whether code has changed, while jobs do not load
 RECOVERY_PAUSE = 1.0  # seconds between two looks whether the workers of running jobs live
 
 LOCK_PATIENCE = 5.0  # seconds that a statement waits for another program's write lock

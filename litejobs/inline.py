@@ -53,6 +53,9 @@ class Inline:
     def limits_of(self, job: StoredJob) -> Limits | None:
         return self._execution.limits_of(job) if takes(self._find.queues, job.queue) else None
 
+    def renew(self) -> None:
+        """What this process has loaded it keeps."""
+
     def abandon(self) -> list[Settlement]:
         """Nothing to stop: what was begun has been run by now."""
         return self.collect()

@@ -49,6 +49,10 @@ class Executor(Protocol):
         """Those of a job that another worker had, or None if it is not of these queues."""
         ...
 
+    def renew(self) -> None:
+        """Load the code anew before the next job, where that can be done."""
+        ...
+
     def abandon(self) -> list[Settlement]:
         """Stop at once, and tell what becomes of the jobs that were not finished."""
         ...
@@ -70,6 +74,7 @@ class Worker:
         clock: Clock,
         sleep_delay: float = defaults.SLEEP_DELAY,
         workoff: bool = False,
+        code_has_changed: Callable[[], bool] = lambda: False,
         on_settled: Callable[[StoredJob, Outcome], None] = lambda _job, _outcome: None,
     ) -> None:
         self.adapter = adapter
@@ -79,6 +84,8 @@ class Worker:
         self.sleep_delay = sleep_delay
         self.workoff = workoff
         self.on_settled = on_settled
+        self._code_has_changed = code_has_changed
+        self._reload_at = time.monotonic() + defaults.CODE_PAUSE
         self.finished = False
         self._outcomes: list[Settlement] = []
         self._trouble = Trouble()
@@ -91,8 +98,8 @@ class Worker:
         """Record what is done, find what can begin, hand it out; False if nothing moved."""
         self.finished = False
         self._heeded = self.stop.count  # a request that comes later ends a wait for a lock
-        if time.monotonic() >= self._recover_at and not self.stop.requested:
-            self._recover()
+        if not self.stop.requested:
+            self._put_right()
         self._outcomes += self.executor.abandon() if self.stop.at_once else self.executor.collect()
         has_settled = bool(self._outcomes)
         finds = [] if self.stop.requested else self.executor.wanted()
@@ -111,19 +118,29 @@ class Worker:
                 return self._work_is_left(finds)
         return False
 
-    def _recover(self) -> None:
-        """Jobs whose worker has died are tried again, or given up."""
+    def _put_right(self) -> None:
+        """Now and then: jobs of dead workers come back, and such as did not load before."""
+        now = time.monotonic()
         try:
-            recovered = self.adapter.recover(self.executor.limits_of)
+            if now >= self._recover_at:
+                self._recover_at = now + defaults.RECOVERY_PAUSE
+                self._recover()
+            if now >= self._reload_at:
+                self._reload_at = now + defaults.CODE_PAUSE
+                if self.adapter.has_unloadable() and self._code_has_changed():
+                    log.info("the code has changed: jobs that did not load are tried again")
+                    self.executor.renew()
+                    self.adapter.reload()
         except (DiskError, DatabaseBusyError) as error:
             self._trouble.note(error)
-            recovered = []
-        for job, outcome in recovered:
+
+    def _recover(self) -> None:
+        """Jobs whose worker has died are tried again, or given up."""
+        for job, outcome in self.adapter.recover(self.executor.limits_of):
             limits = self.executor.limits_of(job)
             assert limits is not None  # it was asked for the same job before
             log_error(log, job, job_name(job.handler), limits.max_attempts, outcome)
             self.on_settled(job, outcome)
-        self._recover_at = time.monotonic() + defaults.RECOVERY_PAUSE
 
     def _work_is_left(self, finds: list[Find]) -> bool:
         """Finish if nothing is due; else whether to look again at once, for a race was lost."""

@@ -1096,3 +1096,20 @@ def test_an_app_that_no_process_can_be_started_for_is_refused(monkeypatch):
         fetch_manifest(Start("shop", "/", None, 0, 10), stop)
 
     stop.close()
+
+
+def test_to_renew_replaces_idle_processes_at_once_and_busy_ones_after_their_job(ready):
+    first, _ = ready.performers.wanted()
+    ready.performers.begin(first, [JOB])
+
+    ready.performers.renew()
+
+    busy, idle = ready.started
+    assert (busy.dismissed, idle.dismissed) == (False, True)
+    assert ready.performers.wanted() == []
+
+    ready.hear(0, Done(JOB.id, Outcome("success")))
+
+    assert busy.dismissed
+    assert ready.performers.wanted() == []
+    assert ready.performers.collect() == [(JOB, Outcome("success"))]

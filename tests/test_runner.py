@@ -502,3 +502,56 @@ def test_a_signal_is_heeded_while_the_lock_is_waited_for(work):
 
         assert exit_code(process) in {0, 128 + signal.SIGTERM}
         other.execute("ROLLBACK")
+
+
+# Code that changes while the runner works
+
+
+def test_a_job_that_does_not_load_is_run_once_its_code_is_repaired(project, work, monkeypatch):
+    project.write("late.py", "def other(): ...\n")
+    process = work.start("work", "db.sqlite")
+    work.store("note", "first")
+    work.until_noted("first")
+    adapter = SqliteAdapter(work.file)
+    handler = write("note", "late.py", "late", '["repaired"]', "{}")
+    adapter.schedule([NewJob(handler, "default", 50, 1)])
+    adapter.close()
+    work.until_logged("job 2 cannot be loaded and waits")
+    assert work.rows("state, attempts") == [(3, 0)]
+
+    project.write("late.py", "from script import note as _note\ndef note(word): _note(word)\n")
+
+    wait_until(lambda: "repaired" in work.words, "the job")
+    assert "the code has changed: jobs that did not load are tried again" in work.log
+    assert process.poll() is None
+    process.terminate()
+    assert exit_code(process) == 0
+    assert "another is started" not in work.log
+
+
+def test_an_app_whose_groups_change_under_its_runner_is_said_once(project, work):
+    app = """
+    import os, signal
+    from litejobs import JobManager, SqliteAdapter, WorkerGroup
+    from script import note
+
+    jobs = JobManager({"sqlite": SqliteAdapter("db.sqlite")}, workers=[WorkerGroup(count=COUNT)])
+    jobs.create_job(perform=note)
+
+    @jobs.job(max_attempts=1, delete_failed_jobs=True)
+    def die():
+        os.kill(os.getpid(), signal.SIGKILL)
+    """
+    work.deploy(app.replace("COUNT", "1"))
+    process = work.start("work", "--app", "app:jobs")
+    work.store("note", "first", module=None)
+    work.until_noted("first")
+
+    work.deploy(app.replace("COUNT", "3"))
+    for number in (1, 2):
+        project.run("-c", "from app import *; jobs.create_scheduler()(die)")
+        work.store("note", f"after {number}", module=None)
+        wait_until(lambda n=number: f"after {n}" in project.read("done.txt"), "the job after it")
+
+    assert work.log.count("worker groups or storage of the app have changed: restart") == 1
+    assert process.poll() is None

@@ -60,6 +60,10 @@ class BaseAdapter(ABC):
         """The job goes back as it was found. Storage that can, spends no attempt."""
         return self.error(job, "stopped before it was finished", job.run_at)
 
+    def has_unloadable(self) -> bool:
+        """Whether ``reload`` would make any job ready, if that is known."""
+        return False
+
     def reload(self) -> int:
         """Make unloadable jobs ready again, and return how many; for when the code changed."""
         return 0

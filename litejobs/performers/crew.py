@@ -7,6 +7,7 @@ from typing import Generic, TypeVar
 
 from litejobs import defaults
 from litejobs.errors import ConfigurationError, LitejobsError
+from litejobs.performers.manifest import Manifest
 from litejobs.performers.place import Place
 from litejobs.performers.wire import GARBLED, UNREAD, Broken, Message, Ready
 from litejobs.rules.text import printable_lines
@@ -30,6 +31,9 @@ class Crew(ABC, Generic[P]):
     @abstractmethod
     def heed(self, place: P, message: Message) -> None:
         """What the process at *place* says, once it is ready."""
+
+    def ready(self, place: P, manifest: Manifest) -> None:
+        """The process at *place* has loaded the app, which tells of itself what *manifest* says."""
 
     def unread(self, place: P) -> None:
         """The process at *place* went before it read all that it was told."""
@@ -131,6 +135,7 @@ class Crew(ABC, Generic[P]):
             match message:
                 case Ready(manifest):
                     place.loaded(manifest)
+                    self.ready(place, manifest)
                 case Broken():
                     self._say_broken(place, message.error())
                     log.debug("%s", printable_lines(message.detail))

@@ -100,6 +100,8 @@ class Performers(Crew[JobPlace]):
         self._manifest = manifest
         self._clock = clock
         self._settlements: list[Settlement] = []
+        self._stale: set[JobPlace] = set()  # where the process has loaded code that has changed
+        self._is_other = False  # the app has other groups now, or other storage; said once
 
     @property
     def queues(self) -> frozenset[str]:
@@ -156,6 +158,27 @@ class Performers(Crew[JobPlace]):
                 if why:
                     log.debug("%s %s and is replaced", place.who, why)
                     place.takes_leave(why)
+                elif place in self._stale:
+                    self._dismiss(place)
+
+    def ready(self, place: JobPlace, manifest: Manifest) -> None:
+        self._stale.discard(place)
+        here = (self._manifest.groups, self._manifest.adapters)
+        if manifest.groups and (manifest.groups, manifest.adapters) != here and not self._is_other:
+            log.warning("worker groups or storage of the app have changed: restart to heed them")
+            self._is_other = True
+
+    def renew(self) -> None:
+        self._stale = {place for place in self.places if place.manifest is not None}
+        for place in self.places:
+            if place.is_free():
+                self._dismiss(place)
+
+    def _dismiss(self, place: JobPlace) -> None:
+        """Let an idle process end; the next one loads the code anew."""
+        assert place.process is not None
+        place.process.dismiss()
+        place.takes_leave("has loaded code that has changed")
 
     def watch(self, place: JobPlace) -> None:
         if place.is_out_of_time():

@@ -5,6 +5,7 @@ import selectors
 from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Protocol
 
 import msgspec
@@ -19,6 +20,7 @@ from litejobs.performers.parent import JobPlace, Performers
 from litejobs.performers.place import Place
 from litejobs.performers.wire import Start, Task
 from litejobs.performers.workers import WorkerPlace, WorkerProcesses
+from litejobs.processes.code import SourceWatch
 from litejobs.processes.signals import Received, follow, stop_on_signals
 from litejobs.run_directory.bell import Bell
 from litejobs.run_directory.identity import locked_by, worker_name
@@ -192,6 +194,7 @@ class Runner:
             clock=self._clock,
             sleep_delay=min(group.sleep_delay for group, _, _ in seats),
             workoff=self._workoff,
+            code_has_changed=SourceWatch(Path(self._source.start.root)).has_changed,
             on_settled=lambda _job, outcome: self._tell(outcome),
         )
         return worker, adapter.count_due(performers.queues)

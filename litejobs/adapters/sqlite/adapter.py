@@ -291,6 +291,10 @@ class SqliteAdapter(BaseAdapter):
         """Whether the worker process that a lock names has ended, as far as can be known."""
         return is_dead(self.run_directory, worker)
 
+    def has_unloadable(self) -> bool:
+        [(found,)] = self.connection.execute(self.sql.has_unloadable)
+        return bool(found)
+
     def reload(self) -> int:
         return len(self.connection.execute(self.sql.reload, {"now": self.clock.now()}))
 

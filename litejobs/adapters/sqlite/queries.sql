@@ -126,6 +126,8 @@ WHERE id = :id AND state = 2 AND locked_by = :worker AND attempts = :attempts;
 UPDATE {table} SET last_error = :error, updated_at = :now
 WHERE id = :id AND state = 2 AND locked_by = :worker AND attempts = :attempts
 RETURNING id;
+-- name: has_unloadable
+SELECT EXISTS (SELECT 1 FROM {table} WHERE state = 3);
 
 -- name: reload
 -- Unloadable jobs are tried again: a runner started or the code changed.
