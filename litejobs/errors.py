@@ -41,6 +41,22 @@ class AlreadyThereError(LitejobsError):
     """Something has the name of what was to be written; nothing was."""
 
 
+class AlreadyRunningError(LitejobsError):
+    """What was to be started is running."""
+
+
+class NotRunningError(LitejobsError):
+    """What was to be stopped is not running."""
+
+    exit_code = 3
+
+
+class KilledError(LitejobsError):
+    """What was to be stopped did not end by itself, and was killed."""
+
+    exit_code = 4
+
+
 class SchedulingError(LitejobsError, ValueError):
     """A call of ``later`` was refused; nothing was stored."""
 
