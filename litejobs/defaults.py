@@ -28,9 +28,15 @@ PROMOTION_BATCH = 1_000  # scheduled jobs made ready in one transaction
 
 TIMEOUT_GRACE = 2.0  # seconds after max_runtime until a job that goes on is killed
 STOP_TIMEOUT = 8.0  # seconds that SIGTERM gives running jobs: below the 10 of container runtimes
+STOP_PATIENCE = 30.0  # seconds that ``stop`` gives running jobs before it kills them
 EXIT_PATIENCE = 5.0  # seconds that a program's end waits for the jobs of its background threads
 FORK_PAUSE = 0.5  # seconds in which a forked server worker gives up rights, before it works
 FAREWELL = 2.0  # seconds that an idle performer has to end by itself
 READINESS = 60.0  # seconds that a performer may take to load its app
 RESTART_BACKOFF = (0.1, 30.0)  # seconds between two starts of a performer that dies: first, longest
 RECORDING_BACKOFF = (0.1, 2.0)  # seconds between two tries to record outcomes: first, longest
+
+LOG_SIZE = 10 * 1024 * 1024  # bytes of a daemon's log before it is rotated
+LOG_COUNT = 5  # rotated logs that are kept
+PRINTED_RATE = 256 * 1024  # bytes that one worker's jobs may print into the log in a second
+PRINTED_LINE = 8 * 1024  # bytes; a longer line becomes several

@@ -49,6 +49,18 @@ class Crew(ABC, Generic[P]):
         tried = [place for place in self.places if place.failed_starts >= _FAILED_STARTS]
         return tried[0].broken if tried else None
 
+    def is_up(self) -> bool:
+        """Whether at every place a process has loaded its app."""
+        return all(place.manifest is not None for place in self.places)
+
+    def persevere(self) -> None:
+        """From now on an app that does not load is waited for."""
+        self._give_up = False
+
+    def pids(self) -> list[int]:
+        """The processes that are there."""
+        return [place.process.pid for place in self.places if place.process is not None]
+
     def tend(self, place: P) -> None:
         """See to it that a process is there, or soon will be."""
         if place.process is None:
@@ -116,6 +128,8 @@ class Crew(ABC, Generic[P]):
         if is_there:
             assert place.process is not None
             self._selector.register(place.process, selectors.EVENT_READ, lambda: self._hear(place))
+            if place.process.printed is not None:
+                place.process.printed.watch(self._selector)
 
     def _hear(self, place: P) -> None:
         assert place.process is not None

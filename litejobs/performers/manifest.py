@@ -58,6 +58,11 @@ class Manifest(msgspec.Struct, frozen=True):
         """Of the adapters those that a runner can open."""
         return {key: one for key, one in self.adapters.items() if isinstance(one, Storage)}
 
+    def first_file(self) -> Storage | None:
+        """Of the adapters that groups work on the first that a runner can open."""
+        used = (self.adapters[group.adapter] for group in self.groups)
+        return next((one for one in used if isinstance(one, Storage)), None)
+
     def group(self, index: int) -> Group:
         """The worker group with that number; raises ConfigurationError if there is none."""
         if index >= len(self.groups):

@@ -13,6 +13,7 @@ from litejobs.handler import job_name
 from litejobs.job import Find, Limits, Outcome, Settlement, StoredJob
 from litejobs.performers.crew import Crew
 from litejobs.performers.manifest import Group, Manifest
+from litejobs.performers.output import Output
 from litejobs.performers.place import Place
 from litejobs.performers.wire import Begun, Done, Message, Perform, Start
 from litejobs.rules.outcome import after_crash, after_error, released, too_long
@@ -24,9 +25,16 @@ class JobPlace(Place):
     """Where one job at a time runs."""
 
     def __init__(
-        self, name: str, locked_by: str, group: Group, start: Start, lease: Sequence[int] = ()
+        self,
+        name: str,
+        locked_by: str,
+        group: Group,
+        start: Start,
+        lease: Sequence[int] = (),
+        *,
+        output: Output | None = None,
     ) -> None:
-        super().__init__(name, start, lease)
+        super().__init__(name, start, lease, output=output)
         self.group = group
         self.find = Find(locked_by, group.queues, group.limits.max_runtime)
         self.job: StoredJob | None = None

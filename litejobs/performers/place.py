@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from litejobs import defaults
 from litejobs.performers.manifest import Manifest
+from litejobs.performers.output import Output
 from litejobs.performers.process import PerformerProcess
 from litejobs.performers.wire import Start
 
@@ -20,8 +21,19 @@ class Place:
     #: Seconds between looks whether a busy process is there, beside its socket.
     watch = 1.0
 
-    def __init__(self, name: str, start: Start, lease: Sequence[int] = ()) -> None:
-        """*lease* are the descriptors by which its processes hold the runner's lease too."""
+    def __init__(
+        self,
+        name: str,
+        start: Start,
+        lease: Sequence[int] = (),
+        *,
+        output: Output | None = None,
+    ) -> None:
+        """
+        *lease* are the descriptors by which its processes hold the runner's lease too.
+
+        *output* takes what they print; None: that is inherited.
+        """
         self.name = name
         self._lease = lease
         self.process: PerformerProcess | None = None
@@ -31,6 +43,7 @@ class Place:
         self.leaves = ""  # why the process ends though all is well
         self._gone_by = 0.0
         self._start = start
+        self._output = output
         self._pause = 0.0  # seconds before the next start
         self._start_at = 0.0
 
@@ -48,7 +61,9 @@ class Place:
         if time.monotonic() < self._start_at:
             return False
         self.manifest = None
-        self.process = PerformerProcess(self.name, self._start, self._lease)
+        self.process = PerformerProcess(
+            self.name, self._start, self._lease, output=self._output
+        )
         return True
 
     def is_overdue(self) -> bool:

@@ -7,6 +7,7 @@ import time
 from collections.abc import Sequence
 from contextlib import suppress
 
+from litejobs.performers.output import Output, Printed
 from litejobs.performers.wire import Channel, Message, Start
 
 _LAST_WORDS = 0.5  # seconds for a process whose socket closed to leave its exit code
@@ -16,9 +17,23 @@ _PEEK = os.WEXITED | os.WNOWAIT | os.WNOHANG
 class PerformerProcess:
     """A child process that runs jobs, and the channel to it; a file for a selector."""
 
-    def __init__(self, name: str, start: Start, lease: Sequence[int] = ()) -> None:
-        """*lease* are descriptors to hold while it lives. Raises OSError if none can be started."""
+    def __init__(
+        self,
+        name: str,
+        start: Start,
+        lease: Sequence[int] = (),
+        *,
+        output: Output | None = None,
+    ) -> None:
+        """
+        Raises OSError if the system cannot start one now.
+
+        *lease* are descriptors to hold while it lives. *output* takes what it prints; None: it has
+        our own stdout and stderr.
+        """
         ours, theirs = socket.socketpair()
+        self.printed = None if output is None else Printed(output)
+        writer = None if self.printed is None else self.printed.writer
         try:
             # From the runner's main thread: PR_SET_PDEATHSIG fires when the spawning thread ends.
             self._process = subprocess.Popen(  # noqa: S603  # our own module
@@ -26,13 +41,19 @@ class PerformerProcess:
                  ",".join(map(str, (theirs.fileno(), *lease))), name],
                 pass_fds=[theirs.fileno(), *lease],
                 stdin=subprocess.DEVNULL,
+                stdout=writer,
+                stderr=writer,
                 start_new_session=True,
             )  # fmt: skip
         except BaseException:
             ours.close()
+            if self.printed is not None:
+                self.printed.close()
             raise
         finally:
             theirs.close()
+            if writer is not None:
+                os.close(writer)
         ours.setblocking(False)  # noqa: FBT003  # whatever the other side does, we go on
         self.pid = self._process.pid
         self.started = time.monotonic()
@@ -97,6 +118,8 @@ class PerformerProcess:
         """Kill it, if that has not been done, and let go of its channel."""
         self.kill()
         self._channel.close()
+        if self.printed is not None:
+            self.printed.close()
 
     def _ends_within(self, seconds: float) -> bool:
         deadline = time.monotonic() + seconds

@@ -1,10 +1,12 @@
 import logging
 import selectors
+import time
 from typing import TypeVar
 
 from litejobs import defaults
 from litejobs.errors import ConfigurationError
 from litejobs.performers.manifest import Manifest
+from litejobs.performers.output import Output
 from litejobs.performers.process import PerformerProcess
 from litejobs.performers.wire import Broken, Cleared, Ready, Start
 from litejobs.rules.text import printable_lines
@@ -14,13 +16,14 @@ A = TypeVar("A", Ready, Cleared)
 log = logging.getLogger("litejobs")
 
 
-def fetch_manifest(start: Start, stop: Stop) -> Manifest | None:
+def fetch_manifest(start: Start, stop: Stop, output: Output | None = None) -> Manifest | None:
     """
     Ask the app, in a process of its own, what it is; None if *stop* came first.
 
+    *output* takes what the app prints meanwhile; None: it has our own stdout and stderr.
     Raises ConfigurationError if it does not load, UnusableAppError if there is no such app.
     """
-    answer = _ask(start, stop, Ready)
+    answer = _ask(start, stop, Ready, output)
     return None if answer is None else answer.manifest
 
 
@@ -34,27 +37,33 @@ def clear(start: Start, stop: Stop) -> int | None:
     return None if answer is None else answer.count
 
 
-def _ask(start: Start, stop: Stop, kind: type[A]) -> A | None:
+def _ask(start: Start, stop: Stop, kind: type[A], output: Output | None = None) -> A | None:
     """What the process says of that *kind*."""
     try:
-        process = PerformerProcess("litejobs-app", start)
+        process = PerformerProcess("litejobs-app", start, output=output)
     except OSError as error:
         raise ConfigurationError(f"{start.app} cannot be loaded: {error}") from error
-    try:
-        with selectors.DefaultSelector() as selector:
+    with selectors.DefaultSelector() as selector:
+        try:
             selector.register(process, selectors.EVENT_READ)
             selector.register(stop, selectors.EVENT_READ)
+            if process.printed is not None:
+                process.printed.watch(selector)
+            end = time.monotonic() + defaults.READINESS
             while not stop.requested:
-                if not selector.select(defaults.READINESS):
+                events = selector.select(max(0, end - time.monotonic()))
+                if not events:
                     raise ConfigurationError(
                         f"the app {start.app} did not load within {defaults.READINESS:g} s"
                     )
+                if process.printed is not None:
+                    process.printed.drain()
                 answer = _answer(process, start, kind)
                 if answer is not None:
                     return answer
             return None
-    finally:
-        process.close()
+        finally:
+            process.close()
 
 
 def _answer(process: PerformerProcess, start: Start, kind: type[A]) -> A | None:
