@@ -7,11 +7,13 @@ whose other end the app holds, LEVEL that of its logger; of APP and DATABASE one
 
 import logging
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 from litejobs import logs
 from litejobs.errors import LitejobsError
 from litejobs.job import Outcome
+from litejobs.processes.notify import Notifier
 from litejobs.processes.runner import Runner, Source
 from litejobs.processes.sources import AppSource, DatabaseSource
 from litejobs.rules.text import printable
@@ -22,11 +24,14 @@ class Silent:
 
     def ready(self, due: int) -> None: ...
 
+    def up(self, workers: Sequence[str]) -> None: ...
+
     def settled(self, outcome: Outcome) -> None: ...
 
 
 def main(leash: str, level: str, root: str, app: str, database: str) -> int:
     """Work until the app ends or says stop; the exit code."""
+    Notifier.from_environment()  # the app's to use, not ours
     log_level = int(level)
     logs.configure(log_level, "litejobs")
     source: Source

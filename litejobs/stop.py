@@ -2,12 +2,11 @@ import os
 from contextlib import suppress
 
 
-class Stop:
+class Wish:
     """
-    A wish to stop: asked for in a signal handler or another thread, seen by loops.
+    Something asked for in a signal handler or another thread, seen by loops.
 
-    The first request asks to drain (begin nothing new, finish what runs), the second to stop at
-    once. Waiting loops register the object with their selector: it becomes readable on a request.
+    Waiting loops register the object with their selector: it becomes readable on a request.
     """
 
     def __init__(self) -> None:
@@ -29,16 +28,6 @@ class Stop:
         """How often it was asked for."""
         return self._requests
 
-    @property
-    def requested(self) -> bool:
-        """Whether nothing new should begin."""
-        return self._requests > 0
-
-    @property
-    def at_once(self) -> bool:
-        """Whether running jobs should not be waited for."""
-        return self._requests > 1
-
     def fileno(self) -> int:
         return self._reader
 
@@ -52,3 +41,22 @@ class Stop:
         self._is_open = False
         os.close(self._reader)
         os.close(self._writer)
+
+
+class Stop(Wish):
+    """
+    A wish to stop.
+
+    The first request asks to drain (begin nothing new, finish what runs), the second to stop at
+    once.
+    """
+
+    @property
+    def requested(self) -> bool:
+        """Whether nothing new should begin."""
+        return self._requests > 0
+
+    @property
+    def at_once(self) -> bool:
+        """Whether running jobs should not be waited for."""
+        return self._requests > 1

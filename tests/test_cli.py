@@ -15,8 +15,8 @@ from helpers import DEADLINE
 from litejobs.adapters.sqlite.adapter import SqliteAdapter
 
 COMMANDS = [
-    "work", "workoff", "worker", "status", "list", "show", "retry", "clear", "init", "generate",
-    "completion",
+    "work", "workoff", "worker", "start", "stop", "restart", "systemd", "status", "list", "show",
+    "retry", "clear", "init", "generate", "completion",
 ]  # fmt: skip
 LOOKING = [("status",), ("list",), ("show", 1), ("retry", 1), ("clear", "--yes")]
 HANDLER = '{"name":"greet","path":"script.py","module":"__main__","args":["you"],"kwargs":{"n":1}}'
@@ -85,9 +85,14 @@ def empty(project):
 def test_status_counts_jobs_by_queue_and_state(project, stored):
     out = project.litejobs("status", "db.sqlite").out
 
-    first, *table, nag = out.splitlines()
+    first, second, *table, nag = out.splitlines()
     assert first.startswith(f"database  {stored}  (")
-    assert [line.split() for line in table] == [
+    assert second == "daemon    not running"
+    assert [line.split()[:5] for line in table[:2]] == [
+        ["worker", "pid", "job", "for"],
+        ["litejobs-worker.*.0/host", "?", "3", 'greet("you",', "n=1)"],
+    ]
+    assert [line.split() for line in table[2:]] == [
         ["queue", "scheduled", "ready", "running", "unloadable", "succeeded", "failed"],
         ["default", "2", "0", "1", "0", "1", "0"],
         ["email", "0", "1", "0", "1", "0", "1"],
@@ -102,6 +107,18 @@ def test_status_as_json_is_one_document(project, stored):
     assert document["database"] == str(stored)
     assert document["bytes"] == stored.stat().st_size
     assert document["wal_bytes"] == 0
+    assert document["daemons"] == [
+        {"name": "default", "running": False, "pid": None, "started_at": None, "log": None}
+    ]
+    assert document["workers"] == [
+        {
+            "worker": "litejobs-worker.*.0/host",
+            "pid": None,
+            "job": 3,
+            "call": 'greet("you", n=1)',
+            "since": 1,
+        }
+    ]
     assert document["queues"] == {
         "default": {"scheduled": 2, "running": 1, "succeeded": 1},
         "email": {"ready": 1, "unloadable": 1, "failed": 1},
@@ -111,7 +128,7 @@ def test_status_as_json_is_one_document(project, stored):
 def test_status_of_an_empty_database_says_so_and_nags_nobody(project, empty):
     out = project.litejobs("status", "db.sqlite").out
 
-    assert out.splitlines()[1:] == ["no jobs"]
+    assert out.splitlines()[1:] == ["daemon    not running", "no jobs"]
 
 
 # list
@@ -437,6 +454,7 @@ def test_wrong_words_are_refused_in_one_sentence(project, stored, words, code, s
         pytest.param(["work", "--log-level", "loud"], "--log-level", id="log level"),
         pytest.param(["worker", "--index", "0"], "'--id'", id="worker without id"),
         pytest.param(["worker", "--index", "-1", "--id", "0"], "--index", id="negative index"),
+        pytest.param(["stop", "--timeout", "-1"], "--timeout", id="timeout"),
         pytest.param(["init", "shop.jobs", "shop.work"], "unexpected extra", id="two modules"),
         pytest.param(["generate", "test", "greet"], "No such command 'test'", id="generate what"),
         pytest.param(["generate", "job"], "Missing argument 'NAME'", id="job without a name"),

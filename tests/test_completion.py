@@ -12,7 +12,7 @@ BIN = Path(sys.executable).parent
 @pytest.mark.parametrize(
     ("words", "offered"),
     [
-        (["st"], ["plain,status"]),
+        (["stat"], ["plain,status"]),
         (["work"], ["plain,work", "plain,worker", "plain,workoff"]),
         (["list", "--sta"], ["plain,--state"]),
         (["list", "--state", "f"], ["plain,failed"]),

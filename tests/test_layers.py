@@ -29,7 +29,7 @@ FLOORS = [
     {"base_manager"},
     {"manager"},
     {"default_manager"},
-    {"app", "attached", "perform"},
+    {"app", "attached", "daemon", "perform"},
     {"cli", "testing"},
     {"integrations", "pytest_plugin"},
     {"__init__", "__main__"},

@@ -5,16 +5,16 @@ from typing import Any
 
 import click
 
-from litejobs.cli import change, completion, generate, look, work
+from litejobs.cli import change, completion, daemon, generate, look, work
 from litejobs.errors import LitejobsError
 from litejobs.rules.text import printable
 
 
 @click.group(
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
-    epilog="Exit codes: 0 done; 1 a job failed, there is no such job, or a file is there already; "
-    "2 wrong usage; 65 the database file; 74 disk or lock; 78 configuration; 128+n stopped at once "
-    "by signal n.",
+    epilog="Exit codes: 0 done; 1 a job failed, there is no such job, or it is there already; 2 "
+    "wrong usage; 3 not running; 4 had to kill; 65 the database file; 74 disk or lock; 78 "
+    "configuration; 128+n stopped at once by signal n.",
 )
 @click.version_option(package_name="litejobs")
 def cli() -> None:
@@ -31,6 +31,10 @@ for command in (
     work.work,
     work.workoff,
     work.worker,
+    daemon.start,
+    daemon.stop,
+    daemon.restart,
+    daemon.systemd,
     look.status,
     look.list_,
     look.show,

@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import sys
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
@@ -11,6 +12,7 @@ import click
 
 from litejobs.adapters.sqlite.inspection import STATES, Inspection, Record
 from litejobs.cli.options import (
+    DEFAULT_NAME,
     database_and_ids,
     database_argument,
     json_option,
@@ -19,33 +21,62 @@ from litejobs.cli.options import (
     split_words,
 )
 from litejobs.clock import SystemClock
-from litejobs.errors import UnloadableError, UsageError
+from litejobs.errors import NotRunningError, UnloadableError, UsageError
 from litejobs.handler import read
+from litejobs.processes.control import DaemonState, look
+from litejobs.processes.record import DaemonFiles, daemons
 from litejobs.rules.text import printable, printable_lines
 
+_MOST_WORKERS = 10_000
+_PARTS, _PID_DIGITS = 6, 12
 _UNITS = ((86_400, "day"), (3_600, "hour"), (60, "minute"), (1, "second"))
 
 
 @click.command()
 @database_argument
 @project_options
+@click.option("--name", metavar="NAME", help="Only this daemon; 3 if it is not running.")
 @json_option
-def status(database: str | None, app: str | None, root: Path | None, *, as_json: bool) -> None:
+def status(
+    database: str | None,
+    app: str | None,
+    root: Path | None,
+    *,
+    name: str | None,
+    as_json: bool,
+) -> None:
     """
-    Say how many jobs there are, by queue and state, and where.
+    Say what is running, and how many jobs there are, by queue and state.
 
     \b
-    Example:
+    Examples:
       litejobs status db.sqlite
+      litejobs status --name default     exits with 3 unless that daemon is running
     """
     storage = project(database, app, root).storage()
     inspection = Inspection(storage)
+    there = _daemons(storage.run_directory, name)
+    working = workers(inspection, there)
     counts, (size, wal) = inspection.counts(), inspection.sizes()
+    code = int(name is not None and there[0].pid is None) * NotRunningError.exit_code
     if as_json:
-        document = {"database": storage.path, "bytes": size, "wal_bytes": wal, "queues": counts}
+        document = {
+            "database": storage.path,
+            "bytes": size,
+            "wal_bytes": wal,
+            "daemons": [_daemon_document(one) for one in there],
+            "workers": [dataclasses.asdict(worker) for worker in working],
+            "queues": counts,
+        }
         click.echo(json.dumps(document, indent=2))
-        return
+        sys.exit(code)
+    now = SystemClock().now()
     click.echo(f"database  {storage.path}  ({size:,} bytes, write-ahead log {wal:,})")
+    for one in there:
+        click.echo(f"daemon    {_daemon(one, now)}")
+    if working:
+        lines = [_worker(worker, now) for worker in working]
+        click.echo(_table(["worker", "pid", "job", "for"], lines))
     states = [state for state in STATES if any(state in queue for queue in counts.values())]
     rows = [
         [printable(queue), *(str(numbers.get(state, 0)) for state in states)]
@@ -63,6 +94,7 @@ def status(database: str | None, app: str | None, root: Path | None, *, as_json:
             f"{stuck} failed or cannot be loaded: see litejobs list --state failed|unloadable, "
             "then litejobs retry ID|--all"
         )
+    sys.exit(code)
 
 
 @click.command("list")
@@ -113,7 +145,7 @@ def list_(
             str(record.priority),
             str(record.attempts),
             _when(record, now),
-            _shorten(_call(record), 48),
+            _shorten(call(record), 48),
             _shorten(printable((record.last_error or "").split("\n", 1)[0]), 60),
         ]
         for record in records
@@ -142,7 +174,7 @@ def show(words: Sequence[str], app: str | None, root: Path | None, *, as_json: b
         click.echo(json.dumps(dataclasses.asdict(record), indent=2))
         return
     now = SystemClock().now()
-    lines = [("job", f"{record.id}  {_call(record)}"), ("state", record.state)]
+    lines = [("job", f"{record.id}  {call(record)}"), ("state", record.state)]
     lines += [("queue", printable(record.queue)), ("priority", str(record.priority))]
     lines += [("attempts", str(record.attempts))]
     for key in ("run_at", "locked_at", "failed_at", "finished_at", "created_at", "updated_at"):
@@ -158,7 +190,80 @@ def show(words: Sequence[str], app: str | None, root: Path | None, *, as_json: b
         click.echo(f"\n{printable_lines(record.last_error)}")
 
 
-def _call(record: Record) -> str:
+@dataclasses.dataclass(frozen=True, slots=True)
+class WorkerState:
+    """A worker that is known to be there, and what it runs."""
+
+    worker: str
+    pid: int | None  # of the process that runs it, on this machine or another
+    job: int | None
+    call: str | None
+    since: int | None  # milliseconds since 1970, UTC
+
+
+def workers(inspection: Inspection, daemons: Sequence[DaemonState]) -> list[WorkerState]:
+    """All that have a job, and those of daemons that have none."""
+    found = []
+    busy = set()
+    for record in inspection.records(state="running", limit=_MOST_WORKERS):
+        who, pid = worker_of(record)
+        busy.add((who, pid))
+        found.append(WorkerState(who, pid, record.id, call(record), record.locked_at))
+    for state in daemons:
+        names = state.record.workers if state.pid and state.record else ()
+        idle = [who for who in names if (who, state.pid) not in busy]
+        found += [WorkerState(who, state.pid, None, None, None) for who in idle]
+    return sorted(found, key=lambda one: (one.pid or 0, one.worker, one.job or 0))
+
+
+def worker_of(record: Record) -> tuple[str, int | None]:
+    """Name and process of the worker that has locked a job."""
+    name = printable(record.locked_by or "")
+    parts = name.rsplit("/", 5)
+    if len(parts) != _PARTS:  # written by hand
+        return name, None
+    pid = parts[3]
+    return parts[0], int(pid) if pid.isdecimal() and len(pid) < _PID_DIGITS else None
+
+
+def _daemons(directory: str, name: str | None) -> list[DaemonState]:
+    """Those that there ever were; or the one of that name, whether there was or not."""
+    if name is not None:
+        return [look(DaemonFiles(directory, name))]
+    return [look(files) for files in daemons(directory)] or [DaemonState(DEFAULT_NAME, None, None)]
+
+
+def _daemon(state: DaemonState, now: int) -> str:
+    which = "" if state.name == DEFAULT_NAME else f"{state.name!r} "
+    if state.pid is None:
+        left = "" if state.record is None else f", log {printable(state.record.log)}"
+        return f"{which}not running{left}"
+    if state.record is None:
+        return f"{which}starting, pid {state.pid}"
+    since = _duration(state.record.started_at, now)
+    return f"{which}running for {since}, pid {state.pid}, log {printable(state.record.log)}"
+
+
+def _daemon_document(state: DaemonState) -> dict[str, Any]:
+    record = state.record
+    return {
+        "name": state.name,
+        "running": state.pid is not None,
+        "pid": state.pid,
+        "started_at": None if record is None else record.started_at,
+        "log": None if record is None else record.log,
+    }
+
+
+def _worker(state: WorkerState, now: int) -> list[str]:
+    pid = "?" if state.pid is None else str(state.pid)
+    if state.job is None:
+        return [state.worker, pid, "-", ""]
+    what = _shorten(f"{state.job} {state.call}", 60)
+    return [state.worker, pid, what, _duration(state.since or now, now)]
+
+
+def call(record: Record) -> str:
     """``name(arguments)``, or the handler as it is where it cannot be read."""
     try:
         row = read(record.handler)
@@ -185,13 +290,20 @@ def _when(record: Record, now: int) -> str:
 
 def _relative(moment: int, now: int) -> str:
     """How far *moment* lies from *now*, both milliseconds, in words."""
+    if abs(moment - now) < 1000:  # noqa: PLR2004  # milliseconds of a second
+        return "now"
+    words = _duration(moment, now)
+    return f"in {words}" if moment > now else f"{words} ago"
+
+
+def _duration(moment: int, now: int) -> str:
+    """Between two moments, in words."""
     seconds = abs(moment - now) // 1000
     for size, unit in _UNITS:
         if seconds >= size:
             count = seconds // size
-            words = f"{count} {unit}{'' if count == 1 else 's'}"
-            return f"in {words}" if moment > now else f"{words} ago"
-    return "now"
+            return f"{count} {unit}{'' if count == 1 else 's'}"
+    return "0 seconds"
 
 
 def _clock_time(moment: int) -> str:

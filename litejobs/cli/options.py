@@ -1,6 +1,8 @@
 """What the commands have in common: which database, which app, which project."""
 
 import logging
+import math
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -8,11 +10,12 @@ from typing import Any
 
 import click
 
+from litejobs import defaults
 from litejobs.adapters.sqlite.adapter import SqliteAdapter
 from litejobs.config import check_queue
-from litejobs.defaults import WORK_QUEUE
 from litejobs.errors import ConfigurationError, DatabaseFileError, UsageError
 from litejobs.performers.manifest import Storage
+from litejobs.processes.record import DaemonFiles, noted_storage
 from litejobs.processes.runner import Source
 from litejobs.processes.sources import AppSource, DatabaseSource, default_storage, open_storage
 from litejobs.processes.storages import Storages
@@ -40,8 +43,35 @@ root_option = click.option(
 json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
 #: A file that need not be there, and is looked at elsewhere; a shell completes it as a path.
 DATABASE_FILE = click.Path(readable=False)
+DEFAULT_NAME = "default"
 _MOST_DIGITS = 19
+_NAME = re.compile(r"[A-Za-z0-9_-]{1,64}")
 LEVELS = click.Choice(["debug", "info", "warning", "error"])
+QUEUES = click.option(
+    "--queue", "-q", "queues", multiple=True, metavar="NAME",
+    help="Take jobs of this queue only; may be repeated. Without an app.",
+)  # fmt: skip
+COUNT = click.option(
+    "--count", "-n", type=click.IntRange(1, 256), default=None, metavar="N",
+    help="How many workers, each a process; 1 by default. Without an app.",
+)  # fmt: skip
+
+
+def _finite(_context: click.Context, _option: click.Parameter, value: float) -> float:
+    if not math.isfinite(value):
+        raise click.BadParameter(f"{value} is no number of seconds")
+    return value
+
+
+STOP_TIMEOUT = click.option(
+    "--stop-timeout", type=click.FloatRange(0.001), callback=_finite, default=defaults.STOP_TIMEOUT,
+    show_default=True, metavar="SECONDS",
+    help="How long SIGTERM lets running jobs go on before they are given back.",
+)  # fmt: skip
+NAME = click.option(
+    "--name", default=DEFAULT_NAME, show_default=True, metavar="NAME",
+    help="Which daemon, where a database has several.",
+)  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,12 +91,8 @@ class Project:
     def source(self, level: str, queues: Sequence[str], count: int | None) -> Source:
         """What a runner is to work for."""
         log_level = logging.getLevelNamesMapping()[level.upper()]
+        names = self.queues(queues, count)
         if self.app is not None:
-            if queues or count is not None:
-                raise UsageError(
-                    f"--queue and --count do not go with an app: the worker groups of {self.app} "
-                    "say both"
-                )
             database = self.place().path if self.names_database else None
             return AppSource(self.app, self.root, database, log_level)
         place = self.place()
@@ -76,10 +102,19 @@ class Project:
             place.path,
             self.root,
             log_level,
-            queues=_queue_names(queues),
+            queues=names,
             count=count or 1,
             moved=self.moved,
         )
+
+    def queues(self, queues: Sequence[str], count: int | None) -> tuple[str, ...]:
+        """The queues to work on; raises UsageError where an app says which."""
+        if self.app is not None and (queues or count is not None):
+            raise UsageError(
+                f"--queue and --count do not go with an app: the worker groups of {self.app} "
+                "say both"
+            )
+        return _queue_names(queues)
 
     def place(self) -> DatabasePlace:
         """The database, where no app says so."""
@@ -90,6 +125,9 @@ class Project:
     def storage(self) -> SqliteAdapter:
         """The database to look at, opened; one that is missing is refused, not made."""
         if self.app is not None and not self.names_database:
+            noted = noted_storage(self.root, self.app)
+            if noted is not None:
+                return self._open(noted, f"the daemon of {self.app} was started there")
             return self._open(self.storages().to_look_at(), f"{self.app} says so")
         place = self.place()
         if place.is_default and not place.path.exists():
@@ -101,6 +139,20 @@ class Project:
         if self.database is None:
             self._check_whose(adapter)
         return adapter
+
+    def check_daemon(self, name: str) -> None:
+        """Raise UsageError if no daemon can have that name."""
+        if not _NAME.fullmatch(name):
+            raise UsageError(f"--name must be letters, digits, - and _, got {name!r}")
+
+    def daemon(self, name: str) -> DaemonFiles:
+        """Where the daemon of that name would be; runs user code only if nothing else tells."""
+        self.check_daemon(name)
+        if self.app is None or self.names_database:
+            storage = default_storage(self.place().path)
+        else:
+            storage = noted_storage(self.root, self.app) or self.storages().to_look_at()
+        return DaemonFiles(SqliteAdapter(storage.path).run_directory, name)
 
     def _open(self, storage: Storage, why: str) -> SqliteAdapter:
         if self.database is None:
@@ -143,15 +195,22 @@ class Project:
 
 def _queue_names(queues: Sequence[str]) -> tuple[str, ...]:
     try:
-        names = tuple(name if name == WORK_QUEUE else check_queue(name) for name in queues)
+        names = tuple(name if name == defaults.WORK_QUEUE else check_queue(name) for name in queues)
     except ConfigurationError as error:
         raise UsageError(str(error)) from None
-    return names or (WORK_QUEUE,)
+    return names or (defaults.WORK_QUEUE,)
 
 
 def project_options(command: Callable[..., Any]) -> Callable[..., Any]:
     """``--app`` and ``--root``."""
     return _APP(root_option(command))
+
+
+def log_level_option(default: str) -> Callable[..., Any]:
+    """``--log-level``."""
+    return click.option(
+        "--log-level", type=LEVELS, default=default, show_default=True, help="What is logged."
+    )
 
 
 def database_and_ids(*, required: bool, metavar: str) -> Callable[..., Any]:

@@ -2,52 +2,33 @@
 
 import json
 import logging
-import math
 import os
 import sys
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any, get_args
 
 import click
 
-from litejobs import defaults, logs
+from litejobs import logs
 from litejobs.cli.change import cleared
-from litejobs.cli.options import LEVELS, database_argument, json_option, project, project_options
+from litejobs.cli.options import (
+    COUNT,
+    QUEUES,
+    STOP_TIMEOUT,
+    database_argument,
+    json_option,
+    log_level_option,
+    project,
+    project_options,
+)
 from litejobs.errors import UsageError
 from litejobs.job import Outcome
+from litejobs.processes.notify import Notifier
 from litejobs.processes.runner import Only, Runner
-
-_QUEUES = click.option(
-    "--queue", "-q", "queues", multiple=True, metavar="NAME",
-    help="Take jobs of this queue only; may be repeated. Without an app.",
-)  # fmt: skip
-_COUNT = click.option(
-    "--count", "-n", type=click.IntRange(1, 256), default=None, metavar="N",
-    help="How many workers, each a process; 1 by default. Without an app.",
-)  # fmt: skip
-
-
-def _finite(_context: click.Context, _option: click.Parameter, value: float) -> float:
-    if not math.isfinite(value):
-        raise click.BadParameter(f"{value} is no number of seconds")
-    return value
-
-
-_STOP_TIMEOUT = click.option(
-    "--stop-timeout", type=click.FloatRange(0.001), callback=_finite, default=defaults.STOP_TIMEOUT,
-    show_default=True, metavar="SECONDS",
-    help="How long SIGTERM lets running jobs go on before they are given back.",
-)  # fmt: skip
-
-
-def _log_level(default: str) -> Callable[..., Any]:
-    return click.option(
-        "--log-level", type=LEVELS, default=default, show_default=True, help="What is logged."
-    )
 
 
 class Tally:
@@ -67,6 +48,8 @@ class Tally:
                 update_min_steps=max(1, due // 500),
             )  # fmt: skip
             self._bar.render_progress()
+
+    def up(self, workers: Sequence[str]) -> None: ...
 
     def settled(self, outcome: Outcome) -> None:
         self.counts[outcome.kind] += 1
@@ -112,10 +95,10 @@ class Tally:
 @click.command()
 @database_argument
 @project_options
-@_QUEUES
-@_COUNT
-@_STOP_TIMEOUT
-@_log_level("debug")
+@QUEUES
+@COUNT
+@STOP_TIMEOUT
+@log_level_option("debug")
 def work(**options: Any) -> None:
     """
     Run jobs as they become due, until stopped.
@@ -134,10 +117,10 @@ def work(**options: Any) -> None:
 @click.command()
 @database_argument
 @project_options
-@_QUEUES
-@_COUNT
-@_STOP_TIMEOUT
-@_log_level("info")
+@QUEUES
+@COUNT
+@STOP_TIMEOUT
+@log_level_option("info")
 @json_option
 def workoff(*, as_json: bool, **options: Any) -> None:
     """
@@ -165,8 +148,8 @@ def workoff(*, as_json: bool, **options: Any) -> None:
 @click.option("--id", "id_", type=click.IntRange(0), required=True, help="Its number in the group.")
 @click.option("--workoff", is_flag=True, help="Exit when no job is due any more.")
 @click.option("--clear", is_flag=True, help="Run nothing: delete every job in its storage.")
-@_STOP_TIMEOUT
-@_log_level("info")
+@STOP_TIMEOUT
+@log_level_option("info")
 def worker(index: int, id_: int, *, clear: bool, **options: Any) -> None:
     """
     Run one worker of one group: for a process monitor that wants to start each by itself.
@@ -214,7 +197,10 @@ def _run(
 ) -> int:
     logs.configure(logging.getLevelNamesMapping()[log_level.upper()], "litejobs")
     source = project(database, app, root).source(log_level, queues, count)
-    runner = Runner(source, tally, workoff=workoff, only=only, stop_timeout=stop_timeout)
+    notifier = Notifier.from_environment()
+    runner = Runner(
+        source, tally, workoff=workoff, only=only, stop_timeout=stop_timeout, notifier=notifier
+    )
     try:
         return runner.run()
     finally:

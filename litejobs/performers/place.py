@@ -61,9 +61,7 @@ class Place:
         if time.monotonic() < self._start_at:
             return False
         self.manifest = None
-        self.process = PerformerProcess(
-            self.name, self._start, self._lease, output=self._output
-        )
+        self.process = PerformerProcess(self.name, self._start, self._lease, output=self._output)
         return True
 
     def is_overdue(self) -> bool:

@@ -42,11 +42,12 @@ class WorkerProcesses(Crew[WorkerPlace]):
         *,
         stop: Stop,
         workoff: bool,
+        give_up: bool,
         on_settled: Callable[[Outcome], None],
         settled: Callable[[], int],
     ) -> None:
         """*settled* says how many outcomes of any worker have been recorded so far."""
-        super().__init__(places, selector, give_up=workoff)
+        super().__init__(places, selector, give_up=give_up)
         self.finished = False
         self._stop = stop
         self._workoff = workoff

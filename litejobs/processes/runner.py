@@ -1,6 +1,7 @@
 """The process behind ``work``, ``workoff`` and ``worker``: owns the database, runs no user code."""
 
 import logging
+import os
 import selectors
 from collections.abc import Sequence
 from contextlib import ExitStack
@@ -16,16 +17,20 @@ from litejobs.clock import Clock, SystemClock
 from litejobs.errors import ConfigurationError, UnusableAppError
 from litejobs.job import Outcome
 from litejobs.performers.manifest import Group, Manifest
+from litejobs.performers.output import Output
 from litejobs.performers.parent import JobPlace, Performers
 from litejobs.performers.place import Place
 from litejobs.performers.wire import Start, Task
 from litejobs.performers.workers import WorkerPlace, WorkerProcesses
+from litejobs.processes.beside import Beside, Readiness, Reaper
 from litejobs.processes.code import SourceWatch
+from litejobs.processes.log import DaemonLog
+from litejobs.processes.notify import Notifier
 from litejobs.processes.signals import Received, follow, stop_on_signals
 from litejobs.run_directory.bell import Bell
 from litejobs.run_directory.identity import locked_by, worker_name
 from litejobs.run_directory.lease import held_lease
-from litejobs.stop import Stop
+from litejobs.stop import Stop, Wish
 from litejobs.worker import Worker, Works, wait, work
 
 Seat = tuple[Group, int, int]  # a worker: its group, the number of that, its own id in it
@@ -54,6 +59,10 @@ class Observer(Protocol):
 
     def ready(self, due: int) -> None:
         """Workers begin; so many jobs are due now."""
+        ...
+
+    def up(self, workers: Sequence[str]) -> None:
+        """All of the workers, named, have loaded the app."""
         ...
 
     def settled(self, outcome: Outcome) -> None:
@@ -86,22 +95,35 @@ class Runner:
         only: Only | None = None,
         stop_timeout: float = defaults.STOP_TIMEOUT,
         leash: int | None = None,
+        log: DaemonLog | None = None,
+        notifier: Notifier | None = None,
         clock: Clock | None = None,
     ) -> None:
-        """*leash* is a descriptor by which whoever started this can stop it: see ``follow``."""
+        """
+        *leash* is a descriptor by which whoever started this can stop it: see ``follow``.
+
+        *log* makes it a daemon: what its performers print goes there, SIGHUP opens it anew, and an
+        app that does not load at first is an error. *notifier* is told how it goes.
+        """
         self._source = source
         self._observer = observer
         self._workoff = workoff
         self._only = only
         self._stop_timeout = stop_timeout
         self._leash = leash
+        self._log = log
+        self._notifier = notifier
         self._clock = clock or SystemClock()
         self._stop = Stop()
+        self._hangup = None if log is None else Wish()
+        self._gives_up = workoff or log is not None
+        self._crews: list[Performers | WorkerProcesses] = []
         self._settled = 0  # outcomes so far
 
     def run(self) -> int:
         """Work until all is done or a signal says stop; the exit code that signals ask for."""
-        with stop_on_signals(self._stop, self._stop_timeout) as received, ExitStack() as stack:
+        signals = stop_on_signals(self._stop, self._stop_timeout, self._hangup)
+        with signals as received, ExitStack() as stack:
             if self._leash is not None:
                 follow(self._leash)
             manifest = self._manifest()
@@ -110,7 +132,7 @@ class Runner:
         return self._exit_code(received)
 
     def _manifest(self) -> Manifest | None:
-        """The manifest; ``work`` tries until it has one, ``workoff`` once."""
+        """The manifest; ``work`` tries until it has one, ``workoff`` and a daemon once."""
         pause, longest = defaults.RESTART_BACKOFF
         said = ""
         with selectors.DefaultSelector() as selector:
@@ -121,7 +143,7 @@ class Runner:
                 except UnusableAppError:
                     raise
                 except ConfigurationError as error:
-                    if self._workoff:
+                    if self._gives_up:
                         raise
                     if str(error) != said:
                         log.error("%s; tried again until it works", error)  # noqa: TRY400  # one sentence
@@ -154,7 +176,30 @@ class Runner:
             else:
                 workers.append(self._processes(str(what), seats, selector, stack))
         self._observer.ready(due)
-        work(workers, selector)
+        work([*workers, *self._besides(selector)], selector)
+
+    def _besides(self, selector: selectors.BaseSelector) -> list[Beside]:
+        """What else the loop is to do."""
+        besides: list[Beside] = [Readiness(self._crews, self._up)]
+        if self._notifier is not None:
+            besides.append(self._notifier)
+        if self._log is not None and self._hangup is not None:
+            selector.register(self._hangup, selectors.EVENT_READ, self._reopen_log)
+            besides.append(self._log)
+        if os.getpid() == 1:
+            besides.append(Reaper(self._crews))
+        return besides
+
+    def _up(self) -> None:
+        self._observer.up([place.name for crew in self._crews for place in crew.places])
+        if self._notifier is not None:
+            self._notifier.ready()
+
+    def _reopen_log(self) -> None:
+        assert self._hangup is not None
+        assert self._log is not None
+        self._hangup.drain()
+        self._log.reopen()
 
     def _ids(self, manifest: Manifest, number: int) -> Sequence[int]:
         """The ids of a group's workers that are to run here."""
@@ -181,10 +226,10 @@ class Runner:
         for group, number, id_ in seats:
             name = worker_name(group.queues, id_)
             start = self._start(number, limits=group.limits)
-            places.append(
-                JobPlace(name, locked_by(name, lease.name), group, start, lease.descriptors)
-            )
-        performers = Performers(places, selector, self._clock, manifest, give_up=self._workoff)
+            who, fds = locked_by(name, lease.name), lease.descriptors
+            places.append(JobPlace(name, who, group, start, fds, output=self._output(name)))
+        performers = Performers(places, selector, self._clock, manifest, give_up=self._gives_up)
+        self._crews.append(performers)
         stack.callback(performers.close)
         _say_where(adapter.path, places)
         worker = Worker(
@@ -208,21 +253,27 @@ class Runner:
     ) -> WorkerProcesses:
         """A worker process at each seat."""
         task: Task = "workoff" if self._workoff else "work"
-        places = [
-            WorkerPlace(worker_name(group.queues, id_), self._start(number, task=task, id=id_))
-            for group, number, id_ in seats
-        ]
+        places = []
+        for group, number, id_ in seats:
+            name = worker_name(group.queues, id_)
+            start = self._start(number, task=task, id=id_)
+            places.append(WorkerPlace(name, start, output=self._output(name)))
         processes = WorkerProcesses(
             places,
             selector,
             stop=self._stop,
             workoff=self._workoff,
+            give_up=self._gives_up,
             on_settled=self._tell,
             settled=lambda: self._settled,
         )
+        self._crews.append(processes)
         stack.callback(processes.close)
         _say_where(what, places)
         return processes
+
+    def _output(self, name: str) -> Output | None:
+        return None if self._log is None else self._log.output(name)
 
     def _start(self, number: int, **how: Any) -> Start:
         return msgspec.structs.replace(self._source.start, group=number, **how)
@@ -233,10 +284,14 @@ class Runner:
 
     def _heed(self) -> None:
         self._stop.drain()
+        if self._notifier is not None:
+            self._notifier.stopping()
         if self._stop.at_once:
             log.warning("stopping at once: unfinished jobs go back, no attempt is spent")
-        else:
+        elif self._log is None:
             log.warning("finishing the running jobs; the same again stops them")
+        else:
+            log.info("finishing the running jobs")
 
     def _exit_code(self, received: Received) -> int:
         cut_short = self._stop.at_once or (self._workoff and self._stop.requested)

@@ -5,9 +5,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
 
-from litejobs.stop import Stop
+from litejobs.stop import Stop, Wish
 
 _PATIENT, _DRAINING, _NOW = (signal.SIGINT,), (signal.SIGTERM, signal.SIGHUP), (signal.SIGQUIT,)
+#: By which ``litejobs stop`` asks a daemon to drain: two who say it are no second signal.
+DRAIN = signal.SIGUSR1
 
 
 class Received:
@@ -17,12 +19,15 @@ class Received:
 
 
 @contextmanager
-def stop_on_signals(stop: Stop, stop_timeout: float) -> Iterator[Received]:
+def stop_on_signals(
+    stop: Stop, stop_timeout: float, hangup: Wish | None = None
+) -> Iterator[Received]:
     """
     While inside, signals become requests to *stop*; handlers only set flags.
 
     SIGINT drains without limit, SIGTERM and SIGHUP for *stop_timeout* seconds, a second signal or
-    SIGQUIT stops at once.
+    SIGQUIT stops at once. With *hangup*, of a daemon, SIGHUP is a request of that instead, and
+    DRAIN drains without limit however often it comes.
     """
     received = Received()
 
@@ -37,18 +42,36 @@ def stop_on_signals(stop: Stop, stop_timeout: float) -> Iterator[Received]:
     def on_alarm(_number: int, _frame: FrameType | None) -> None:
         stop.request()
 
+    def on_hangup(_number: int, _frame: FrameType | None) -> None:
+        assert hangup is not None
+        hangup.request()
+
+    def on_drain(_number: int, _frame: FrameType | None) -> None:
+        if not stop.requested:
+            stop.request()
+
     # Ignored by whoever started us, it would keep the ends of performers from us.
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     # What was ignored when we started stays ignored: nohup, and jobs of a shell in the background.
     heeded = [n for n in _PATIENT + _DRAINING + _NOW if signal.getsignal(n) != signal.SIG_IGN]
     before = {number: signal.signal(number, on_signal) for number in heeded}
     before[signal.SIGALRM] = signal.signal(signal.SIGALRM, on_alarm)
+    if hangup is not None:
+        signal.signal(signal.SIGHUP, on_hangup)
+        before[DRAIN] = signal.signal(DRAIN, on_drain)
     try:
         yield received
     finally:
         signal.setitimer(signal.ITIMER_REAL, 0)
         for number, handler in before.items():
             signal.signal(number, handler)
+
+
+def heed_all() -> None:
+    """Undo what whoever started a daemon ignored or held off: it was about themselves."""
+    signal.pthread_sigmask(signal.SIG_SETMASK, ())
+    for number in _PATIENT + _DRAINING + _NOW:
+        signal.signal(number, signal.SIG_DFL)
 
 
 def follow(leash: int) -> None:

@@ -9,6 +9,7 @@ from litejobs.adapters.sqlite.adapter import SqliteAdapter
 from litejobs.errors import UnusableAppError
 from litejobs.job import Limits
 from litejobs.performers.manifest import Group, Manifest, Storage
+from litejobs.performers.output import Output
 from litejobs.performers.scout import fetch_manifest
 from litejobs.performers.wire import Start
 from litejobs.project import check_root, move
@@ -25,6 +26,7 @@ class AppSource:
     root: Path
     database: Path | None
     log_level: int
+    output: Output | None = None  # takes what the app prints while it is asked
 
     @property
     def start(self) -> Start:
@@ -34,7 +36,7 @@ class AppSource:
     def manifest(self, stop: Stop) -> Manifest | None:
         """Groups and storages as the app tells them; None if *stop* came first."""
         log.info("loading the app %s", self.app)
-        manifest = fetch_manifest(self.start, stop)
+        manifest = fetch_manifest(self.start, stop, self.output)
         if manifest is not None and self.database is not None:
             wanted = SqliteAdapter(self.database).path
             if all(storage.path != wanted for storage in manifest.storages.values()):

@@ -5,11 +5,17 @@ from pathlib import Path
 from litejobs.errors import ConfigurationError
 
 _PRIVATE = 0o700
+_SUFFIX = ".run"
 
 
 def run_directory(database: str) -> str:
     """The directory beside *database* in which its workers meet; it may not exist yet."""
-    return f"{database}.run"
+    return f"{database}{_SUFFIX}"
+
+
+def database_of(directory: str) -> str:
+    """The database beside which a run directory is."""
+    return directory.removesuffix(_SUFFIX)
 
 
 def make(directory: str) -> None:
@@ -32,3 +38,13 @@ def make(directory: str) -> None:
         raise ConfigurationError(f"{directory} belongs to another user; run as its owner")
     if stat.S_IMODE(status.st_mode) != _PRIVATE:
         path.chmod(_PRIVATE)
+
+
+def write_private(path: Path, data: bytes) -> None:
+    """Put a file in place that only its owner can read; nobody ever sees half of it."""
+    draft = path.with_name(f".{path.name}.{os.getpid()}")
+    draft.unlink(missing_ok=True)
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+    with open(os.open(draft, flags, 0o600), "wb") as file:  # noqa: PTH123  # a descriptor
+        file.write(data)
+    draft.replace(path)
