@@ -7,7 +7,8 @@ The blocks of a page, by language:
   is run as a script.
 - ``sh``: each line is a command, run to its end; it must exit with 0, or as ``<!-- exits with N
   -->`` before the block says. Commands that run until they are stopped (LASTING) go on in the
-  background until the page says "Press Ctrl-C", or ends; they too must exit with 0 then.
+  background until the page says "Press Ctrl-C", or ends; they too must exit with 0 then (tail, which
+  knows no better, by the signal).
 - ``text``, ``json``: what the block before it printed, ``...`` standing for anything. What changes
   from run to run (VARYING) need not be the same. Of a lasting command it is what comes next, and
   is waited for; when others have run since, ``<!-- in the first terminal -->`` leads back to it.
@@ -32,6 +33,8 @@ from pathlib import Path
 
 from helpers import DEADLINE
 
+from litejobs.run_directory.pidfile import Holder
+
 HOME = Path(__file__).parent.parent
 PAGES = [HOME / "README.md", *sorted((HOME / "docs").rglob("*.md"))]
 DONE = ("python", "toml", "sh", "text", "json", "sql")
@@ -46,7 +49,9 @@ NOT_RUN = {
     "cd ": "the story is in its directory already",
     "mkdir ": "as cd",
 }
-LASTING = re.compile(r"litejobs work\b|litejobs worker (?!.*--(workoff|clear))|flask .*\brun\b")
+LASTING = re.compile(
+    r"litejobs work\b|tail -f\b|litejobs worker (?!.*--(workoff|clear))|flask .*\brun\b"
+)
 VARYING = {
     r"\d{4}-\d\d-\d\d": "DATE",
     r"\d\d:\d\d:\d\d(,\d{3})?": "TIME",
@@ -119,6 +124,9 @@ class Story:
             for command in self.lasting:
                 command.process.kill()
                 command.process.wait()
+            for pidfile in self.project.home.rglob("*.run/*.pid"):
+                if daemon := Holder.of(pidfile):
+                    daemon.send(signal.SIGKILL)
 
     def take(self, step):
         if step["code"]:
@@ -209,7 +217,8 @@ class Story:
             self.last = self.lasting[0]
             process = self.last.process
             process.send_signal(signal.SIGINT)
-            assert process.wait(DEADLINE) == 0, self.seen()
+            code = -signal.SIGINT if "tail -f" in process.args[-1] else 0
+            assert process.wait(DEADLINE) == code, self.seen()
             self.lasting.pop(0)
             self.last.process = None
 
