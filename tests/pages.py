@@ -7,8 +7,8 @@ The blocks of a page, by language:
   is run as a script.
 - ``sh``: each line is a command, run to its end; it must exit with 0, or as ``<!-- exits with N
   -->`` before the block says. Commands that run until they are stopped (LASTING) go on in the
-  background until the page says "Press Ctrl-C", or ends; they too must exit with 0 then (tail, which
-  knows no better, by the signal).
+  background until the page says "Press Ctrl-C", or ends; they too must exit with 0 then (tail,
+  which knows no better, by the signal).
 - ``text``, ``json``: what the block before it printed, ``...`` standing for anything. What changes
   from run to run (VARYING) need not be the same. Of a lasting command it is what comes next, and
   is waited for; when others have run since, ``<!-- in the first terminal -->`` leads back to it.

@@ -526,6 +526,19 @@ def test_status_of_a_damaged_record_says_what_it_knows(daemon):
     assert "was ever started" in daemon("restart", "db.sqlite", code=3).sentence
 
 
+def test_status_knows_a_daemon_that_it_cannot_see_and_stop_does_nothing_to_it(daemon):
+    daemon("start", "db.sqlite")
+    pid = daemon.pid()
+    (daemon.directory / "default.pid").write_text("1\n0\n")  # as a container of its own counts
+
+    status = daemon("status", "db.sqlite", "--name", "default").out
+    stopped = daemon("stop", "db.sqlite", code=1)
+
+    assert "daemon    running in another container, log " in status
+    assert "cannot be seen from here" in stopped.sentence
+    assert pid in daemon.left()
+
+
 # The log
 
 

@@ -58,7 +58,7 @@ def status(
     there = _daemons(storage.run_directory, name)
     working = workers(inspection, there)
     counts, (size, wal) = inspection.counts(), inspection.sizes()
-    code = int(name is not None and there[0].pid is None) * NotRunningError.exit_code
+    code = NotRunningError.exit_code if name is not None and not there[0].is_running else 0
     if as_json:
         document = {
             "database": storage.path,
@@ -230,25 +230,29 @@ def _daemons(directory: str, name: str | None) -> list[DaemonState]:
     """Those that there ever were; or the one of that name, whether there was or not."""
     if name is not None:
         return [look(DaemonFiles(directory, name))]
-    return [look(files) for files in daemons(directory)] or [DaemonState(DEFAULT_NAME, None, None)]
+    return [look(files) for files in daemons(directory)] or [
+        look(DaemonFiles(directory, DEFAULT_NAME))
+    ]
 
 
 def _daemon(state: DaemonState, now: int) -> str:
     which = "" if state.name == DEFAULT_NAME else f"{state.name!r} "
+    log = "" if state.record is None else f", log {printable(state.record.log)}"
+    if not state.is_running:
+        return f"{which}not running{log}"
     if state.pid is None:
-        left = "" if state.record is None else f", log {printable(state.record.log)}"
-        return f"{which}not running{left}"
+        return f"{which}running in another container{log}"
     if state.record is None:
         return f"{which}starting, pid {state.pid}"
     since = _duration(state.record.started_at, now)
-    return f"{which}running for {since}, pid {state.pid}, log {printable(state.record.log)}"
+    return f"{which}running for {since}, pid {state.pid}{log}"
 
 
 def _daemon_document(state: DaemonState) -> dict[str, Any]:
     record = state.record
     return {
         "name": state.name,
-        "running": state.pid is not None,
+        "running": state.is_running,
         "pid": state.pid,
         "started_at": None if record is None else record.started_at,
         "log": None if record is None else record.log,

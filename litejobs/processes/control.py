@@ -32,20 +32,24 @@ class DaemonState:
     """A daemon as it can be seen from outside."""
 
     name: str
-    pid: int | None  # None: it is not running
+    is_running: bool
+    pid: int | None  # while it is running, where that can be seen from here
     record: Record | None  # how it was started, if that is known
 
 
 def look(files: DaemonFiles) -> DaemonState:
     """Whether it is running, and since when."""
-    holder = Holder.of(files.pidfile)
     record = files.read()
+    try:
+        holder = Holder.of(files.pidfile)
+    except LitejobsError:
+        return DaemonState(files.name, is_running=True, pid=None, record=record)
     if holder is None:
-        return DaemonState(files.name, None, record)
+        return DaemonState(files.name, is_running=False, pid=None, record=record)
     with closing(holder):
         if record is not None and record.pid != holder.pid:
             record = None  # of an earlier one: this one has just begun
-        return DaemonState(files.name, holder.pid, record)
+        return DaemonState(files.name, is_running=True, pid=holder.pid, record=record)
 
 
 def start(arguments: Arguments) -> Up:

@@ -24,7 +24,7 @@ class DaemonLog(Beside):
 
     def __init__(self, level: int) -> None:
         self.path = ""
-        self._outputs: dict[str, Output] = {}
+        self._outputs: list[Output] = []
         self._file: LogFile | None = None
         self._held = logging.handlers.MemoryHandler(_HELD, logging.CRITICAL + 1)
         logging.raiseExceptions = False  # a full disk is no reason to say more
@@ -54,15 +54,16 @@ class DaemonLog(Beside):
 
     def output(self, name: str) -> Output:
         """Where what the worker of that name prints goes."""
-        return self._outputs.setdefault(name, Output(name))
+        self._outputs.append(Output(name))
+        return self._outputs[-1]
 
     def work_once(self) -> bool:
-        for output in self._outputs.values():
+        for output in self._outputs:
             output.tend()
         return False
 
     def patience(self) -> float:
-        return min((output.patience() for output in self._outputs.values()), default=math.inf)
+        return min((output.patience() for output in self._outputs), default=math.inf)
 
 
 class LogFile(logging.handlers.RotatingFileHandler):
