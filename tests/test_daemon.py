@@ -265,6 +265,58 @@ def test_a_start_that_is_interrupted_leaves_nothing(daemon):
     wait_until(lambda: daemon.left() == [], "the end of the daemon")
 
 
+def test_a_daemon_that_is_killed_while_it_starts_is_told(daemon):
+    daemon.project.write("app.py", "import script, time\nscript.note('loading')\ntime.sleep(600)")
+    process = daemon.project.start_litejobs("start", "--app", "app")
+    daemon.until_noted("loading")
+
+    for pid in daemon.left():
+        if b"litejobs-daemon.default" in Path(f"/proc/{pid}/cmdline").read_bytes():
+            os.kill(pid, signal.SIGKILL)
+    _, err = process.communicate(timeout=DEADLINE)
+
+    assert process.returncode == 1
+    assert err == "litejobs: the daemon ended before its workers were up, killed by signal 9\n"
+
+
+FOREIGN = """
+from litejobs import JobManager, SqliteAdapter
+
+class Foreign(SqliteAdapter):
+    pass
+
+adapters = {"first": Foreign("foreign.sqlite"), "second": SqliteAdapter("db.sqlite")}
+"""
+
+
+def test_the_pidfile_is_beside_the_first_sqlite_file_that_groups_work_on(daemon):
+    workers = "[{'adapter': 'first'}, {'adapter': 'second'}]"
+    daemon.project.write("app.py", f"{FOREIGN}jobs = JobManager(adapters, workers={workers})")
+
+    result = daemon("start", "--app", "app")
+
+    assert f"(pid {daemon.pid()})" in result.out
+    assert result.out.count("litejobs-worker.*.0") == 2
+
+
+def test_an_app_without_such_a_file_is_refused_with_the_cure(daemon):
+    daemon.project.write("app.py", f"{FOREIGN}jobs = JobManager(adapters)")
+
+    result = daemon("start", "--app", "app", code=78)
+
+    assert "start it as litejobs work" in result.sentence
+    assert daemon.left() == []
+
+
+def test_a_data_directory_that_cannot_be_made_keeps_no_daemon_from_running(daemon):
+    daemon.project.write("app.py", APP)
+    daemon.project.write("file", "")
+
+    daemon("start", "--app", "app", env={"XDG_DATA_HOME": str(daemon.project.directory / "file")})
+
+    assert "commands will have to ask the app where its jobs are" in daemon.log
+
+
 def test_after_a_kill_the_next_start_works_and_status_knows(daemon):
     daemon("start", "db.sqlite")
     first = daemon.pid()

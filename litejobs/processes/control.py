@@ -87,6 +87,7 @@ def start(arguments: Arguments) -> Up:
     if isinstance(answer, Broken):
         process.wait()
         raise answer.error()
+    process.returncode = 0  # it outlives us: nobody is to wait for it, or to warn that it is there
     return answer
 
 
