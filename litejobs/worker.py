@@ -5,7 +5,7 @@ import math
 import selectors
 import time
 from collections.abc import Callable, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from typing import Protocol
 
 from litejobs import defaults
@@ -155,7 +155,8 @@ class Worker:
     def abandon(self) -> None:
         """The loop is left by an error: stop what runs, and record what can be recorded."""
         self._outcomes += self.executor.abandon()
-        self._exchange([])
+        with suppress(StorageError):  # what led here is told; it may well be the storage itself
+            self._exchange([])
         self._give_up()
 
     def _give_up(self) -> None:

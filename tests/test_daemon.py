@@ -181,6 +181,7 @@ def test_a_daemon_leads_a_session_of_its_own_and_holds_nothing_of_its_starter(da
     assert [opened[number] for number in "012"] == [os.devnull, log, log]
     assert {target for target in opened.values() if target.startswith("/")} <= {
         os.devnull, log, str(daemon.directory / "default.pid"),
+        *map(str, daemon.directory.glob("*.lease")),
         *(f"{daemon.directory.with_suffix('')}{suffix}" for suffix in ("", "-wal", "-shm")),
     }  # fmt: skip
     for name in ("default.log", "default.pid", "default.json"):

@@ -240,8 +240,8 @@ def test_the_name_of_a_job_for_a_log_line(handler, name):
 class StandIn:
     """A performer process that exists only as a socket; *says* is what arrives next."""
 
-    def __init__(self, name="", start=START, lease=()):
-        self.name, self.start, self.lease = name, start, lease
+    def __init__(self, name="", start=START, lease=(), *, output=None):
+        self.name, self.start, self.lease, self.printed = name, start, lease, output
         self.started = place_module.time.monotonic()
         self.pid = 4711
         self.sent, self.says, self.ends, self.takes = [], [], "", True
@@ -294,7 +294,7 @@ def started(monkeypatch):
     """The stand-ins that were started."""
     started = []
 
-    def start(name, start, lease):
+    def start(name, start, lease, *, output):
         started.append(StandIn(name, start, lease))
         return started[-1]
 
@@ -679,7 +679,7 @@ def test_a_reason_is_said_again_after_the_app_worked_in_between(team, caplog, pa
 def test_a_process_that_cannot_be_started_is_said_once_and_tried_again(
     team, caplog, passing, started, monkeypatch
 ):
-    def no_more(name, start, lease):
+    def no_more(name, start, lease, *, output):
         raise OSError("too many processes")
 
     monkeypatch.setattr(place_module, "PerformerProcess", no_more)
@@ -693,7 +693,7 @@ def test_a_process_that_cannot_be_started_is_said_once_and_tried_again(
 
 
 def test_a_process_that_cannot_be_started_leaves_running_jobs_alone(ready, passing, monkeypatch):
-    def no_more(name, start, lease):
+    def no_more(name, start, lease, *, output):
         raise OSError("too many processes")
 
     monkeypatch.setattr(place_module, "PerformerProcess", no_more)
@@ -1086,7 +1086,7 @@ def test_a_process_that_somebody_else_has_reaped_has_ended(monkeypatch):
 
 
 def test_an_app_that_no_process_can_be_started_for_is_refused(monkeypatch):
-    def fail(*_):
+    def fail(*_, **__):
         raise BlockingIOError(11, "Resource temporarily unavailable")
 
     monkeypatch.setattr("litejobs.performers.scout.PerformerProcess", fail)

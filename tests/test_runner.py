@@ -497,17 +497,15 @@ def test_a_signal_is_heeded_while_the_lock_is_waited_for(work):
         other.execute("UPDATE background_jobs SET updated_at = 0")
         work.until_logged("started", times=1)
         process.terminate()
-        work.until_logged("finishing the running jobs")
-        process.terminate()
 
-        assert exit_code(process) in {0, 128 + signal.SIGTERM}
+        assert exit_code(process) == 0
         other.execute("ROLLBACK")
 
 
 # Code that changes while the runner works
 
 
-def test_a_job_that_does_not_load_is_run_once_its_code_is_repaired(project, work, monkeypatch):
+def test_a_job_that_does_not_load_is_run_once_its_code_is_repaired(project, work):
     project.write("late.py", "def other(): ...\n")
     process = work.start("work", "db.sqlite")
     work.store("note", "first")
@@ -517,7 +515,7 @@ def test_a_job_that_does_not_load_is_run_once_its_code_is_repaired(project, work
     adapter.schedule([NewJob(handler, "default", 50, 1)])
     adapter.close()
     work.until_logged("job 2 cannot be loaded and waits")
-    assert work.rows("state, attempts") == [(3, 0)]
+    wait_until(lambda: work.rows("state, attempts") == [(3, 0)], "its record")
 
     project.write("late.py", "from script import note as _note\ndef note(word): _note(word)\n")
 
