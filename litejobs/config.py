@@ -16,6 +16,7 @@ from litejobs.job import Limits
 T = TypeVar("T")
 MAX_COUNT = 256
 MAX_ATTEMPTS = 1_000_000
+MAX_TENURE = 1_000_000_000  # jobs or MiB
 MAX_SECONDS = 366 * 24 * 3600 * 100  # a hundred years
 MIN_PRIORITY, MAX_PRIORITY = -(2**63), 2**63 - 1
 
@@ -62,6 +63,10 @@ class WorkerGroup:
     delete_successful_jobs: bool = defaults.DELETE_SUCCESSFUL_JOBS
     #: Seconds between two looks of an idle worker that nobody wakes.
     sleep_delay: float = defaults.SLEEP_DELAY
+    #: Jobs after which a worker process is replaced; None: never. Not for threads.
+    max_jobs: int | None = None
+    #: MiB of resident memory above which it is replaced, after its job; None: never.
+    max_memory: int | None = None
 
     def __post_init__(self) -> None:
         if not isinstance(self.adapter, str | None):
@@ -79,6 +84,9 @@ class WorkerGroup:
         check_whole("count", self.count, at_least=1, at_most=MAX_COUNT)
         check_limits(limits_of(self))
         check_seconds("sleep_delay", self.sleep_delay, above_zero=True)
+        for key in ("max_jobs", "max_memory"):
+            if getattr(self, key) is not None:
+                check_whole(key, getattr(self, key), at_least=1, at_most=MAX_TENURE)
 
     @classmethod
     def of(cls, options: "WorkerGroup | Mapping[str, Any]") -> "WorkerGroup":

@@ -42,7 +42,7 @@ def load(start: Start) -> tuple[Manifest, Task]:
     group = manager.workers[start.group]
     _set_up_logs(start, manager, group)
     if start.task == "perform":
-        return manifest, partial(perform, manager.execution(group), start.limits)
+        return manifest, partial(perform, manager.execution(group), start)
     worker = manager.create_worker(start.group, start.id, workoff=start.task == "workoff")
     worker.adapter.reload()
     return manifest, partial(work, worker)
@@ -56,7 +56,7 @@ def _load_default(start: Start) -> tuple[Manifest, Task]:
     manager.use_root(Path(start.root), hint=start.hint)
     group = WorkerGroup()
     _set_up_logs(start, manager, group)
-    return Manifest((), {}, ()), partial(perform, manager.execution(group), start.limits)
+    return Manifest((), {}, ()), partial(perform, manager.execution(group), start)
 
 
 def manifest_of(manager: JobManager, home: Home) -> Manifest:
@@ -65,7 +65,13 @@ def manifest_of(manager: JobManager, home: Home) -> Manifest:
     return Manifest(
         groups=tuple(
             Group(
-                group.adapter or first, group.queues, group.count, group.limits, group.sleep_delay
+                group.adapter or first,
+                group.queues,
+                group.count,
+                group.limits,
+                group.sleep_delay,
+                group.max_jobs,
+                group.max_memory,
             )
             for group in manager.workers
         ),

@@ -189,14 +189,6 @@ def test_a_job_that_ends_at_its_limit_has_one_outcome_and_the_next_is_left_alone
     assert kinds == {"success", "error"}
 
 
-def test_a_blocked_signal_is_unblocked_for_the_performer(clock):
-    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGALRM})
-
-    Alarm(SHORT, print)
-
-    assert signal.SIGALRM not in signal.pthread_sigmask(signal.SIG_BLOCK, set())
-
-
 # async
 
 

@@ -450,6 +450,8 @@ def test_wrong_words_are_refused_in_one_sentence(project, stored, words, code, s
         pytest.param(["status", "a.sqlite", "b.sqlite"], "unexpected extra", id="two databases"),
         pytest.param(["status", "--root", "nowhere"], "does not exist", id="root"),
         pytest.param(["work", "--count", "0"], "--count", id="count"),
+        pytest.param(["work", "--max-jobs", "0"], "--max-jobs", id="max jobs"),
+        pytest.param(["workoff", "--max-memory", "0.5"], "--max-memory", id="max memory"),
         pytest.param(["work", "--stop-timeout", "0"], "--stop-timeout", id="stop timeout"),
         pytest.param(["work", "--log-level", "loud"], "--log-level", id="log level"),
         pytest.param(["worker", "--index", "0"], "'--id'", id="worker without id"),
@@ -651,6 +653,13 @@ def test_queue_and_count_do_not_go_with_an_app(project, command, words):
     result = project.litejobs(command, "--app", "app", *words, code=2)
 
     assert "--queue and --count do not go with an app" in result.sentence
+
+
+@pytest.mark.parametrize("words", [("--max-jobs", "5"), ("--max-memory", "500")])
+def test_what_replaces_processes_is_said_by_the_groups_of_an_app(project, words):
+    result = project.litejobs("workoff", "--app", "app", *words, code=2)
+
+    assert "--max-jobs and --max-memory do not go with an app" in result.sentence
 
 
 def test_a_database_beside_an_app_of_another_file_is_refused(project, app):

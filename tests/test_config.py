@@ -14,6 +14,7 @@ def test_a_group_without_options_has_the_defaults_of_the_specification():
 
     assert group.queues == ("*",)
     assert (group.count, group.sleep_delay) == (1, 5)
+    assert (group.max_jobs, group.max_memory) == (None, None)
     assert group.limits == Limits(24, 14_400, True, False)
     assert (group.adapter, group.logger) == (None, None)
 
@@ -29,6 +30,8 @@ def test_a_dict_makes_the_same_group_as_keywords():
         "delete_failed_jobs": True,
         "delete_successful_jobs": False,
         "sleep_delay": 0.1,
+        "max_jobs": 1,
+        "max_memory": 100,
     }
 
     group = WorkerGroup.of(options)
@@ -107,6 +110,9 @@ def test_groups_know_a_queue_that_both_take(first, second, shared):
         ({"max_runtime": True}, "max_runtime must be a number of seconds, got True"),
         ({"max_runtime": "1"}, "max_runtime must be a number of seconds, got '1'"),
         ({"sleep_delay": 0}, "sleep_delay must be more than 0 seconds, got 0"),
+        ({"max_jobs": 0}, "max_jobs must be at least 1, got 0"),
+        ({"max_memory": 1.5}, r"max_memory must be a whole number, got 1\.5"),
+        ({"max_memory": 2**40}, "max_memory must be at most 1000000000, got 1099511627776"),
         ({"delete_failed_jobs": 1}, "delete_failed_jobs must be True or False, got 1"),
         ({"delete_successful_jobs": None}, "delete_successful_jobs must be True or False"),
         ({"queue": []}, "queue of a worker group must be a name or a list of names, got"),

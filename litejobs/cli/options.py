@@ -12,7 +12,7 @@ import click
 
 from litejobs import defaults
 from litejobs.adapters.sqlite.adapter import SqliteAdapter
-from litejobs.config import check_queue
+from litejobs.config import MAX_TENURE, check_queue
 from litejobs.errors import ConfigurationError, DatabaseFileError, UsageError
 from litejobs.performers.manifest import Storage
 from litejobs.processes.record import DaemonFiles, noted_storage
@@ -55,6 +55,14 @@ COUNT = click.option(
     "--count", "-n", type=click.IntRange(1, 256), default=None, metavar="N",
     help="How many workers, each a process; 1 by default. Without an app.",
 )  # fmt: skip
+MAX_JOBS = click.option(
+    "--max-jobs", type=click.IntRange(1, MAX_TENURE), metavar="N",
+    help="Replace a worker process after so many jobs. Without an app.",
+)  # fmt: skip
+MAX_MEMORY = click.option(
+    "--max-memory", type=click.IntRange(1, MAX_TENURE), metavar="MIB",
+    help="Replace a worker process that has grown above this, after its job. Without an app.",
+)  # fmt: skip
 
 
 def _finite(_context: click.Context, _option: click.Parameter, value: float) -> float:
@@ -88,11 +96,23 @@ class Project:
         """Whether command, environment or project name the file."""
         return self.database is not None or names_database(self.root)
 
-    def source(self, level: str, queues: Sequence[str], count: int | None) -> Source:
+    def source(
+        self,
+        level: str,
+        queues: Sequence[str],
+        count: int | None,
+        max_jobs: int | None = None,
+        max_memory: int | None = None,
+    ) -> Source:
         """What a runner is to work for."""
         log_level = logging.getLevelNamesMapping()[level.upper()]
         names = self.queues(queues, count)
         if self.app is not None:
+            if max_jobs or max_memory:
+                raise UsageError(
+                    f"--max-jobs and --max-memory do not go with an app: the worker groups of "
+                    f"{self.app} say both"
+                )
             database = self.place().path if self.names_database else None
             return AppSource(self.app, self.root, database, log_level)
         place = self.place()
@@ -104,6 +124,8 @@ class Project:
             log_level,
             queues=names,
             count=count or 1,
+            max_jobs=max_jobs,
+            max_memory=max_memory,
             moved=self.moved,
         )
 

@@ -17,6 +17,8 @@ from litejobs import logs
 from litejobs.cli.change import cleared
 from litejobs.cli.options import (
     COUNT,
+    MAX_JOBS,
+    MAX_MEMORY,
     QUEUES,
     STOP_TIMEOUT,
     database_argument,
@@ -97,6 +99,8 @@ class Tally:
 @project_options
 @QUEUES
 @COUNT
+@MAX_JOBS
+@MAX_MEMORY
 @STOP_TIMEOUT
 @log_level_option("debug")
 def work(**options: Any) -> None:
@@ -119,6 +123,8 @@ def work(**options: Any) -> None:
 @project_options
 @QUEUES
 @COUNT
+@MAX_JOBS
+@MAX_MEMORY
 @STOP_TIMEOUT
 @log_level_option("info")
 @json_option
@@ -192,11 +198,13 @@ def _run(
     log_level: str,
     queues: Sequence[str] = (),
     count: int | None = None,
+    max_jobs: int | None = None,
+    max_memory: int | None = None,
     workoff: bool = False,
     only: Only | None = None,
 ) -> int:
     logs.configure(logging.getLevelNamesMapping()[log_level.upper()], "litejobs")
-    source = project(database, app, root).source(log_level, queues, count)
+    source = project(database, app, root).source(log_level, queues, count, max_jobs, max_memory)
     notifier = Notifier.from_environment()
     runner = Runner(
         source, tally, workoff=workoff, only=only, stop_timeout=stop_timeout, notifier=notifier

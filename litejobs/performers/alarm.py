@@ -1,6 +1,5 @@
 """The performer's side of max_runtime: a signal that ends a job."""
 
-import importlib
 import signal
 import time
 from collections.abc import Callable
@@ -10,14 +9,13 @@ from typing import TYPE_CHECKING
 from litejobs.errors import JobTimeout
 from litejobs.execution import Guard
 from litejobs.job import Limits, StoredJob
+from litejobs.performers.surroundings import bare_signal
 from litejobs.performers.wire import Begun
 from litejobs.rules.outcome import too_long
 
 if TYPE_CHECKING:
     import asyncio
 
-# What signal.signal calls; that makes enums of the values, which takes 10 times as long.
-_set_handler = getattr(importlib.import_module("_signal"), "signal", signal.signal)
 _LONGEST = 1e8  # seconds that every system's timer takes
 _SLOW = 0.1  # seconds of loading that the runner must not take for the job's
 
@@ -37,7 +35,6 @@ class Alarm(Guard):
         self._since = time.monotonic()
         self._deadline: float | None = None  # None: nothing is to be raised
         self._task: asyncio.Task[object] | None = None
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGALRM})
 
     def expect(self) -> None:
         """A job has come and will be loaded."""
@@ -48,7 +45,7 @@ class Alarm(Guard):
         now = time.monotonic()
         if limits != self._expected or now - self._since > _SLOW:
             self._tell(Begun(job.id, limits))
-        _set_handler(signal.SIGALRM, self._ring)  # a job may have put another there
+        bare_signal.signal(signal.SIGALRM, self._ring)  # a job may have put another there
         self._limits = limits
         self._deadline = now + limits.max_runtime
         self._wind(limits.max_runtime)

@@ -13,9 +13,10 @@ from litejobs.adapters.base import BaseAdapter
 from litejobs.errors import ConfigurationError, LitejobsError
 from litejobs.execution import Execution
 from litejobs.inline import InlineWorker
-from litejobs.job import Limits
 from litejobs.performers.alarm import Alarm
 from litejobs.performers.manifest import Manifest
+from litejobs.performers.surroundings import Surroundings
+from litejobs.performers.tenure import Tenure
 from litejobs.performers.wire import (
     Broken,
     Channel,
@@ -76,16 +77,19 @@ def serve(descriptors: Sequence[int], load: Load) -> None:
         channel.send(_broken(error, what, LitejobsError))
 
 
-def perform(execution: Execution, limits: Limits, channel: Channel) -> None:
-    """Run jobs as the runner hands them out; *limits* are what it takes the group's to be."""
-    alarm = Alarm(limits, channel.send)
+def perform(execution: Execution, start: Start, channel: Channel) -> None:
+    """Run jobs as the runner hands them out, until one has timed out or its tenure is over."""
+    alarm = Alarm(start.limits, channel.send)
+    tenure = Tenure(start.max_jobs, start.max_memory)
+    surroundings = Surroundings()
     leaves = ""
     with suppress(OSError):  # the runner is gone, or this is a forked child of a job
         while not leaves and isinstance(message := channel.receive(), Perform):
             alarm.expect()
             result = execution.run(message.job, alarm)
-            leaves = "timed out" if alarm.timed_out else ""
+            leaves = "timed out" if alarm.timed_out else tenure.why_over()
             channel.send(Done(message.job.id, result, leaves))
+            surroundings.restore()
     with suppress(BaseException):  # what is left of async jobs ends here
         execution.close()
 

@@ -17,6 +17,8 @@ class Group(msgspec.Struct, frozen=True):
     count: int
     limits: Limits
     sleep_delay: float
+    max_jobs: int | None = None
+    max_memory: int | None = None
 
 
 class Storage(msgspec.Struct, frozen=True):

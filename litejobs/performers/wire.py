@@ -37,6 +37,8 @@ class Start(msgspec.Struct, frozen=True, tag=True):
     id: int = 0  # which worker of the group, to work
     adapter: str | None = None  # which of the app's adapters, to clear
     limits: Limits = Limits()  # what the runner takes the group's to be
+    max_jobs: int | None = None  # after so many it is replaced
+    max_memory: int | None = None  # MiB; above them it is replaced
 
 
 class Ready(msgspec.Struct, frozen=True, tag=True):

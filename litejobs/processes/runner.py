@@ -225,7 +225,7 @@ class Runner:
         places = []
         for group, number, id_ in seats:
             name = worker_name(group.queues, id_)
-            start = self._start(number, limits=group.limits)
+            start = self._start(number, group)
             who, fds = locked_by(name, lease.name), lease.descriptors
             places.append(JobPlace(name, who, group, start, fds, output=self._output(name)))
         performers = Performers(places, selector, self._clock, manifest, give_up=self._gives_up)
@@ -256,7 +256,7 @@ class Runner:
         places = []
         for group, number, id_ in seats:
             name = worker_name(group.queues, id_)
-            start = self._start(number, task=task, id=id_)
+            start = self._start(number, group, task=task, id=id_)
             places.append(WorkerPlace(name, start, output=self._output(name)))
         processes = WorkerProcesses(
             places,
@@ -275,8 +275,15 @@ class Runner:
     def _output(self, name: str) -> Output | None:
         return None if self._log is None else self._log.output(name)
 
-    def _start(self, number: int, **how: Any) -> Start:
-        return msgspec.structs.replace(self._source.start, group=number, **how)
+    def _start(self, number: int, group: Group, **how: Any) -> Start:
+        return msgspec.structs.replace(
+            self._source.start,
+            group=number,
+            limits=group.limits,
+            max_jobs=group.max_jobs,
+            max_memory=group.max_memory,
+            **how,
+        )
 
     def _tell(self, outcome: Outcome) -> None:
         self._settled += 1

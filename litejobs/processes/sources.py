@@ -65,6 +65,8 @@ class DatabaseSource:
         *,
         queues: tuple[str, ...] = (defaults.WORK_QUEUE,),
         count: int = defaults.COUNT,
+        max_jobs: int | None = None,
+        max_memory: int | None = None,
         moved: bool = False,
     ) -> None:
         """*moved*: the project that the database serves is at *root* now."""
@@ -73,6 +75,8 @@ class DatabaseSource:
         self._log_level = log_level
         self._queues = queues
         self._count = count
+        self._max_jobs = max_jobs
+        self._max_memory = max_memory
         self._moved = moved
         self._hint = ""
 
@@ -83,7 +87,15 @@ class DatabaseSource:
 
     def manifest(self, _stop: Stop) -> Manifest:
         """One group, one storage."""
-        group = Group("sqlite", self._queues, self._count, Limits(), defaults.SLEEP_DELAY)
+        group = Group(
+            "sqlite",
+            self._queues,
+            self._count,
+            Limits(),
+            defaults.SLEEP_DELAY,
+            self._max_jobs,
+            self._max_memory,
+        )
         return Manifest((group,), {"sqlite": default_storage(self._database)}, ())
 
     def adapters(self, manifest: Manifest) -> dict[str, SqliteAdapter]:
