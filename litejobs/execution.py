@@ -79,12 +79,13 @@ class Execution:
         with context.running(self._current(job, limits)):
             raised = self._perform(job, call, limits, guard)
         elapsed = time.monotonic() - started
-        if guard.timed_out:
-            return self._error(job, call, limits, _late(raised, limits))
-        if raised is None:
+        text = _described(raised, limits, timed_out=guard.timed_out)
+        # It has the job's frames, and by those this one: all that the job held would stay.
+        del raised
+        if text is None:
             self._log("job %d %s succeeded in %.3f s", job.id, call.name, elapsed)
             return outcome.after_success(limits)
-        return self._error(job, call, limits, describe(raised, below=raised.__traceback__))
+        return self._error(job, call, limits, text)
 
     def limits_of(self, job: StoredJob) -> Limits:
         """The limits of a job, found without loading it: those it declared, else the group's."""
@@ -167,12 +168,12 @@ async def _awaited(job: Coroutine[Any, Any, object], guard: Guard) -> None:
     await job
 
 
-def _late(raised: BaseException | None, limits: Limits) -> str:
-    """What is recorded of a job whose time was over, whatever it did when it heard so."""
-    headline = f"JobTimeout: {outcome.too_long(limits)}"
-    if raised is None:
-        return f"{headline}\n\nIt caught JobTimeout and returned."
-    return describe(raised, below=raised.__traceback__, instead=headline)
+def _described(raised: BaseException | None, limits: Limits, *, timed_out: bool) -> str | None:
+    """What is recorded as the error of a run, if it was one; a time-out is, whatever came of it."""
+    headline = f"JobTimeout: {outcome.too_long(limits)}" if timed_out else ""
+    if raised is not None:
+        return describe(raised, below=raised.__traceback__, instead=headline)
+    return f"{headline}\n\nIt caught JobTimeout and returned." if timed_out else None
 
 
 def log_error(

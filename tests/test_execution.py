@@ -2,8 +2,10 @@
 
 import asyncio
 import contextlib
+import gc
 import json
 import logging
+import weakref
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -133,6 +135,22 @@ def test_whatever_a_job_raises_is_an_error_of_the_job(execution, clock, function
     assert outcome.error.split("\n\n")[0] == headline
     assert f"in {function.__name__}" in outcome.error
     assert outcome.run_at == clock.now() + 1000
+
+
+def raise_and_hold():
+    held = Mute()
+    seen.append(weakref.ref(held))
+    raise ValueError("no luck")
+
+
+def test_what_a_job_held_is_gone_after_its_error(execution):
+    gc.disable()
+    try:
+        execution.run(stored(raise_and_hold))
+
+        assert seen[0]() is None
+    finally:
+        gc.enable()
 
 
 def test_the_traceback_begins_with_the_job(execution):
