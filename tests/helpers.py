@@ -104,6 +104,20 @@ class Jobs:
         adapter.close()
         return id_
 
+    def store_all(self, calls):
+        """Store calls of script.py, each a name with its arguments, in their order."""
+        adapter = SqliteAdapter(self.file)
+        now = SystemClock().now()
+        adapter.schedule(
+            [
+                NewJob(
+                    write(name, "script.py", "__main__", json.dumps(args), "{}"), "default", 50, now
+                )
+                for name, *args in calls
+            ]
+        )
+        adapter.close()
+
     def rows(self, columns="id, state"):
         with closing(sqlite3.connect(self.file)) as connection:
             return connection.execute(f"SELECT {columns} FROM background_jobs").fetchall()
