@@ -13,7 +13,7 @@ from dataclasses import replace
 from types import SimpleNamespace
 
 import pytest
-from helpers import DEADLINE, NOW, wait_until
+from helpers import DEADLINE, NOW, living, wait_until
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -23,6 +23,7 @@ from litejobs.handler import job_name, write
 from litejobs.job import Limits, Outcome, StoredJob
 from litejobs.performers import parent as parent_module
 from litejobs.performers import place as place_module
+from litejobs.performers import process as process_module
 from litejobs.performers import wire
 from litejobs.performers.manifest import DeclaredJob, Group, Home, Manifest, Storage
 from litejobs.performers.parent import JobPlace, Performers
@@ -844,6 +845,65 @@ def test_to_send_to_a_process_that_is_gone_is_no_error(begin):
     assert not process.send(Perform(JOB))
 
     assert process.ended_how() == "was killed by SIGKILL"
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "says"),
+    [
+        (3, 3, "was killed by SIGKILL"),
+        (3, 4, "was killed by SIGKILL, as the system killed for want of memory"),
+        (None, None, "was killed by SIGKILL (out of memory, or by somebody)"),
+    ],
+    ids=["not", "it did", "unknown"],
+)
+def test_a_process_that_was_killed_says_whether_for_want_of_memory(
+    begin, monkeypatch, before, after, says
+):
+    monkeypatch.setattr(process_module, "kills", lambda: before)
+    process = begin()
+    monkeypatch.setattr(process_module, "kills", lambda: after)
+
+    os.kill(process.pid, signal.SIGKILL)
+
+    assert process.ended_how() == says
+
+
+def test_a_process_that_hangs_while_it_loads_is_killed_with_all_it_started(
+    project, monkeypatch, caplog
+):
+    project.write(
+        "slow.py",
+        """
+        import os, subprocess, time
+        from pathlib import Path
+
+        subprocess.Popen(["sleep", "3600"])
+        (Path(__file__).parent / "sessions.txt").open("a").write(f"{os.getpid()}\\n")
+        time.sleep(3600)
+        """,
+    )
+    monkeypatch.setattr(defaults, "READINESS", 1.5)
+    start = Start("slow", str(project.directory), None, 0, logging.INFO)
+    place = JobPlace("worker.0", "worker.0/me", GROUP, start)
+    with selectors.DefaultSelector() as selector:
+        performers = Performers([place], selector, ManualClock(NOW), EMPTY)
+
+        def tend():
+            performers.collect()
+            return "did not load its app within 1.5 s" in caplog.text
+
+        wait_until(tend, "the end of its patience")
+        [first, *_] = project.read("sessions.txt").split()
+        wait_until(lambda: len(started_in(project, performers)) == 2, "another try")
+        performers.close()
+
+    assert living(int(first)) == []
+    assert caplog.text.count("did not load its app") == 1
+
+
+def started_in(project, performers):
+    performers.collect()
+    return project.read("sessions.txt").split()
 
 
 def test_to_send_to_a_process_that_does_not_read_gives_up(begin, monkeypatch):

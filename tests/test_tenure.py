@@ -6,9 +6,9 @@ import sys
 from pathlib import Path
 
 import pytest
-from helpers import Jobs
+from helpers import Jobs, Project
 
-from litejobs.performers import tenure
+from litejobs.performers import memory
 from litejobs.performers.surroundings import Surroundings
 from litejobs.performers.tenure import Tenure
 
@@ -93,9 +93,9 @@ def test_without_limits_a_performer_stays(project, jobs):
 
 
 def test_memory_is_what_is_resident_now():
-    before = tenure.resident()
+    before = memory.resident()
     block = b"x" * (100 * 1024 * 1024)
-    with_block = tenure.resident()
+    with_block = memory.resident()
     del block
 
     assert 90 < (with_block - before) / 1024 / 1024 < 110
@@ -103,14 +103,45 @@ def test_memory_is_what_is_resident_now():
 
 @linux
 def test_without_proc_memory_is_the_most_that_there_was(monkeypatch):
-    now = tenure.resident()
+    now = memory.resident()
 
     def missing(_):
         raise FileNotFoundError
 
     monkeypatch.setattr(Path, "read_bytes", missing)
 
-    assert tenure.resident() >= 0.9 * now
+    assert memory.resident() >= 0.9 * now
+
+
+@pytest.fixture
+def system(tmp_path, monkeypatch):
+    """A /proc and a /sys/fs/cgroup that the test writes."""
+    for name in ("_PROC", "_CGROUPS"):
+        monkeypatch.setattr(memory, name, tmp_path / name)
+    return Project(tmp_path, tmp_path)
+
+
+EVENTS = "low 0\noom 5\noom_kill 3\noom_group_kill 0\n"
+VMSTAT = "nr_free_pages 7\noom_kill 8\n"
+
+
+@pytest.mark.parametrize(
+    ("files", "number"),
+    [
+        ({"_PROC/self/cgroup": "0::/a/b\n", "_CGROUPS/a/b/memory.events": EVENTS}, 3),
+        ({"_PROC/self/cgroup": "5:cpu:/x\n0::/\n", "_CGROUPS/memory.events": EVENTS}, 3),
+        ({"_PROC/self/cgroup": "0::/a\n", "_PROC/vmstat": VMSTAT}, 8),
+        ({"_PROC/vmstat": VMSTAT}, 8),
+        ({"_PROC/vmstat": "nr_free_pages 7\n"}, None),
+        ({}, None),
+    ],
+    ids=["group", "container", "group without", "no groups", "old kernel", "no Linux"],
+)
+def test_kills_for_want_of_memory_are_those_of_the_group_else_of_the_machine(system, files, number):
+    for name, text in files.items():
+        system.write(name, text)
+
+    assert memory.kills() == number
 
 
 def test_a_tenure_without_limits_is_never_over():

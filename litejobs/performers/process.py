@@ -7,6 +7,7 @@ import time
 from collections.abc import Sequence
 from contextlib import suppress
 
+from litejobs.performers.memory import kills
 from litejobs.performers.output import Output, Printed
 from litejobs.performers.wire import Channel, Message, Start
 
@@ -57,6 +58,7 @@ class PerformerProcess:
         ours.setblocking(False)  # noqa: FBT003  # whatever the other side does, we go on
         self.pid = self._process.pid
         self.started = time.monotonic()
+        self._kills = kills()
         self._channel = Channel(ours)
         self.send(start)
 
@@ -93,9 +95,18 @@ class PerformerProcess:
         code = self._process.returncode
         if code >= 0:
             return f"ended with exit code {code}"
+        if code == -signal.SIGKILL:
+            return f"was killed by SIGKILL{self._for_want_of_memory()}"
         with suppress(ValueError):
             return f"was killed by {signal.Signals(-code).name}"
         return f"was killed by signal {-code}"
+
+    def _for_want_of_memory(self) -> str:
+        """What is known of that, of a kill that is not ours."""
+        now = kills()
+        if now is None or self._kills is None:
+            return " (out of memory, or by somebody)"
+        return "" if now == self._kills else ", as the system killed for want of memory"
 
     def dismiss(self) -> None:
         """Tell it, while it is idle, that no more will come."""

@@ -1,7 +1,6 @@
 """How long a performer serves: at most so many jobs, and not when it has grown too large."""
 
-import sys
-from pathlib import Path
+from litejobs.performers.memory import resident
 
 _MIB = 1024 * 1024
 
@@ -23,21 +22,3 @@ class Tenure:
         if self._max_memory is not None and resident() > self._max_memory * _MIB:
             return f"uses {resident() // _MIB} MiB, more than its max_memory of {self._max_memory}"
         return ""
-
-
-def resident() -> int:
-    """Bytes of this process in memory; where there is no /proc, the most that there ever were."""
-    try:
-        _, pages, *_ = Path("/proc/self/statm").read_bytes().split()
-    except OSError:
-        return _most()
-    import resource  # noqa: PLC0415  # for this alone
-
-    return int(pages) * resource.getpagesize()
-
-
-def _most() -> int:
-    import resource  # noqa: PLC0415  # as above
-
-    unit = 1 if sys.platform == "darwin" else 1024
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
