@@ -25,10 +25,17 @@ log = logging.getLogger("litejobs")
 class Inline:
     """The executor of thread workers: runs one job at a time, right here."""
 
-    def __init__(self, execution: Execution, find: Find, guard: Guard) -> None:
+    def __init__(
+        self,
+        execution: Execution,
+        find: Find,
+        guard: Guard,
+        after_job: Callable[[], None] = lambda: None,
+    ) -> None:
         self._execution = execution
         self._find = find
         self._guard = guard
+        self._after_job = after_job
         self._settlements: list[Settlement] = []
 
     @property
@@ -44,7 +51,9 @@ class Inline:
 
     def begin(self, find: Find, jobs: Sequence[StoredJob]) -> None:
         assert find is self._find
-        self._settlements += [(job, self._execution.run(job, self._guard)) for job in jobs]
+        for job in jobs:
+            self._settlements.append((job, self._execution.run(job, self._guard)))
+            self._after_job()
 
     def collect(self) -> list[Settlement]:
         settlements, self._settlements = self._settlements, []
@@ -86,6 +95,9 @@ class InlineWorker:
         self.adapter = adapter
         self.stopping = Stop()
         self.on_settled: Callable[[StoredJob, Outcome], None] = lambda _job, _outcome: None
+        self.guard: Guard | None = None  # None: overdue jobs are told of
+        self.grace = 0.0  # seconds after max_runtime that a job may still run
+        self.after_job: Callable[[], None] = lambda: None
         self._group = group
         self._execution = execution
         self._clock = clock
@@ -137,9 +149,8 @@ class InlineWorker:
         with ExitStack() as stack:
             stack.callback(self.adapter.close)
             lease = stack.enter_context(held_lease(self.adapter.run_directory))
-            find = Find(
-                locked_by(self.name, lease.name), self._group.queues, self._group.max_runtime
-            )
+            longest = self._group.max_runtime + self.grace
+            find = Find(locked_by(self.name, lease.name), self._group.queues, longest)
             execution = self._execution(self._group)
             stack.callback(execution.close)
             if self.adapter.run_directory:
@@ -147,9 +158,10 @@ class InlineWorker:
                 stack.callback(bell.close)
                 selector.register(bell, selectors.EVENT_READ, bell.drain)
                 stack.callback(selector.unregister, bell)
+            guard = self.guard or Overdue(self.adapter, execution.logger)
             worker = Worker(
                 self.adapter,
-                Inline(execution, find, Overdue(self.adapter, execution.logger)),
+                Inline(execution, find, guard, self.after_job),
                 stop=self.stopping,
                 clock=self._clock,
                 sleep_delay=self._group.sleep_delay,

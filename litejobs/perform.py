@@ -45,7 +45,7 @@ def load(start: Start) -> tuple[Manifest, Task]:
         return manifest, partial(perform, manager.execution(group), start)
     worker = manager.create_worker(start.group, start.id, workoff=start.task == "workoff")
     worker.adapter.reload()
-    return manifest, partial(work, worker)
+    return manifest, partial(work, worker, start)
 
 
 def _load_default(start: Start) -> tuple[Manifest, Task]:

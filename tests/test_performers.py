@@ -21,7 +21,6 @@ from litejobs import defaults
 from litejobs.errors import ConfigurationError, DiskError, LitejobsError, UnusableAppError
 from litejobs.handler import job_name, write
 from litejobs.job import Limits, Outcome, StoredJob
-from litejobs.performers import parent as parent_module
 from litejobs.performers import place as place_module
 from litejobs.performers import process as process_module
 from litejobs.performers import wire
@@ -39,7 +38,9 @@ from litejobs.performers.wire import (
     Cleared,
     Done,
     Idle,
+    Leaves,
     Look,
+    Over,
     Perform,
     Ready,
     Settled,
@@ -68,7 +69,7 @@ messages = st.one_of(
     st.builds(Broken, reason=texts, detail=texts, kind=st.sampled_from(["DiskError", "Error"])),
     st.builds(lambda text: Perform(replace(JOB, handler=text)), texts),
     st.builds(Settled, outcome=st.just(Outcome("failure", "no luck", delete=True))),
-    st.sampled_from([Idle(), Look(), Cleared(7)]),
+    st.sampled_from([Idle(), Look(), Over(), Leaves("enough"), Cleared(7)]),
     st.builds(lambda text: Done(7, Outcome("error", text, run_at=1), leaves=text), texts),
     st.builds(Begun, id=st.just(7), limits=st.builds(Limits, max_runtime=st.floats(0.1, 9))),
 )  # fmt: skip
@@ -285,8 +286,7 @@ class StandIn:
 def passing(monkeypatch):
     """Time at places, in seconds; moves when the test moves it."""
     now = SimpleNamespace(seconds=1000.0)
-    for module in (place_module, parent_module):
-        monkeypatch.setattr(module, "time", SimpleNamespace(monotonic=lambda: now.seconds))
+    monkeypatch.setattr(place_module, "time", SimpleNamespace(monotonic=lambda: now.seconds))
     return now
 
 

@@ -18,10 +18,10 @@ from litejobs import JobManager, SqliteAdapter, WorkerGroup, current_job
 from memory_adapter import MemoryAdapter
 
 here = Path(__file__).parent
-options = {options}
+options = {{"count": {count}}} | {options}
 jobs = JobManager(
     {{"sqlite": SqliteAdapter("db.sqlite"), "memory": MemoryAdapter(f"test-{{here.name}}")}},
-    workers=[WorkerGroup(adapter="sqlite"), WorkerGroup(adapter="memory", count=2, **options)],
+    workers=[WorkerGroup(adapter="sqlite"), WorkerGroup(adapter="memory", **options)],
 )
 later, soon = jobs.create_scheduler("sqlite"), jobs.create_scheduler("memory")
 
@@ -51,6 +51,22 @@ def hang(flag):
         time.sleep(0.01)
     note("ended")
 
+@jobs.job(max_runtime=0.2)
+def sleeps():
+    try:
+        time.sleep(3600)
+    finally:
+        note("finally", os.getpid())
+
+@jobs.job(max_runtime=0.2)
+def loops():
+    note("loops", os.getpid())
+    sum(range(10**15))
+
+@jobs.job
+def say_pid():
+    note("pid", os.getpid())
+
 @jobs.job
 def die():
     note("dying")
@@ -67,8 +83,8 @@ def app(project, tmp_path):
     project.directory = own
     memory = Path("/dev/shm" if Path("/dev/shm").is_dir() else "/tmp") / f"litejobs-{os.getuid()}"
 
-    def write(options="{}"):
-        project.write("app.py", APP.format(options=options))
+    def write(options="{}", count=2):
+        project.write("app.py", APP.format(options=options, count=count))
 
     yield write
     for file in memory.glob(f"test-{own.name}*"):
@@ -169,6 +185,49 @@ def test_a_worker_process_that_dies_is_replaced_and_its_job_comes_back_by_the_st
         _, err = worker.communicate(timeout=DEADLINE)
 
     assert "was killed by SIGKILL; another is started" in err
+
+
+def said(project, word):
+    """The numbers that were noted with a word."""
+    return [int(n) for n in re.findall(rf"^{word} (\d+)$", project.read("done.txt"), re.MULTILINE)]
+
+
+def test_a_job_past_its_limit_is_an_error_and_its_process_is_replaced(project, app):
+    app("dict(max_attempts=1)", count=1)
+    schedule(project, "soon(sleeps); soon(say_pid)")
+
+    result = project.litejobs("workoff", "--app", "app", code=1)
+
+    assert "JobTimeout: ran longer than its max_runtime of 0.2 s" in result.err
+    assert "another is started" not in result.err
+    assert said(project, "finally") != said(project, "pid")
+    assert len(said(project, "pid")) == 1
+
+
+def test_a_worker_process_that_does_not_heed_a_limit_is_killed(project, app):
+    app("dict(max_runtime=3600, sleep_delay=0.2)", count=1)
+    schedule(project, "soon(loops)")
+    worker = project.start_litejobs("work", "--app", "app")
+    try:
+        wait_until(lambda: said(project, "loops"), "the job to begin")
+        schedule(project, "soon(say_pid)")
+        wait_until(lambda: said(project, "pid"), "the next job")
+    finally:
+        worker.terminate()
+        _, err = worker.communicate(timeout=DEADLINE)
+
+    [first] = said(project, "loops")
+    assert re.search(rf"did not heed its max_runtime: \S+ \(pid {first}\) is killed", err)
+
+
+def test_worker_processes_are_replaced_after_max_jobs(project, app):
+    app("dict(max_jobs=2)", count=1)
+    schedule(project, "[soon(say_pid) for _ in range(5)]")
+
+    project.litejobs("workoff", "--app", "app")
+
+    pids = said(project, "pid")
+    assert [pids.count(pid) for pid in dict.fromkeys(pids)] == [2, 2, 1]
 
 
 def test_a_workoff_whose_app_breaks_meanwhile_says_why_and_ends(project, app):

@@ -32,8 +32,9 @@ class BaseAdapter(ABC):
         """
         Lock and return up to *limit* due jobs for *worker*: by priority, run_at, id.
 
-        *queues* are names; ``"*"`` among them means every queue. *max_runtime* (seconds) is for
-        storage that cannot tell whether a worker lives. Each job found has one attempt more.
+        *queues* are names; ``"*"`` among them means every queue. *max_runtime* (seconds, in worker
+        processes with the grace until a kill) is for storage that cannot tell whether a worker
+        lives. Each job found has one attempt more.
         """
 
     @abstractmethod

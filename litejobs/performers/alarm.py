@@ -28,9 +28,14 @@ class Alarm(Guard):
     the runner kills it after its grace.
     """
 
-    def __init__(self, expected: Limits, tell: Callable[[Begun], None]) -> None:
-        """*tell* the runner of jobs that begin late, or whose limits are not those *expected*."""
-        self._expected = self._limits = expected
+    def __init__(self, expected: Limits | None, tell: Callable[[Begun], None]) -> None:
+        """
+        *tell* the runner of jobs that begin late, or whose limits are not those *expected*.
+
+        None expects none, so that all are told of.
+        """
+        self._expected = expected
+        self._limits = Limits()
         self._tell = tell
         self._since = time.monotonic()
         self._deadline: float | None = None  # None: nothing is to be raised

@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from queue import SimpleQueue
 
+from litejobs import defaults
 from litejobs.adapters.base import BaseAdapter
 from litejobs.errors import ConfigurationError, LitejobsError
 from litejobs.execution import Execution
@@ -23,8 +24,10 @@ from litejobs.performers.wire import (
     Cleared,
     Done,
     Idle,
+    Leaves,
     Look,
     Message,
+    Over,
     Perform,
     Ready,
     Settled,
@@ -94,13 +97,28 @@ def perform(execution: Execution, start: Start, channel: Channel) -> None:
         execution.close()
 
 
-def work(worker: InlineWorker, channel: Channel) -> None:
-    """Let the worker find its jobs itself, until the runner wants no more; tell it the outcomes."""
+def work(worker: InlineWorker, start: Start, channel: Channel) -> None:
+    """
+    Let the worker find its jobs itself, and tell the runner what it does and the outcomes.
+
+    Until the runner wants no more, a job has timed out, or the tenure is over.
+    """
     looks: SimpleQueue[object] = SimpleQueue()
+    tenure = Tenure(start.max_jobs, start.max_memory)
+    surroundings = Surroundings()
+    leaves = ""
 
     def end() -> None:
         worker.stop()
         looks.put(None)
+
+    def after_job() -> None:
+        nonlocal leaves
+        tell(Over())
+        leaves = "timed out" if alarm.timed_out else tenure.why_over()
+        if leaves and not worker.stopping.requested:
+            worker.stop()
+        surroundings.restore()
 
     def listen() -> None:
         while isinstance(message := channel.receive(), Look):
@@ -113,11 +131,18 @@ def work(worker: InlineWorker, channel: Channel) -> None:
         except OSError:  # as in perform
             end()
 
+    worker.guard = alarm = Alarm(None, tell)
+    # Where storage gives up on jobs that take too long, it is not to do so before they are killed.
+    worker.grace = 2 * defaults.TIMEOUT_GRACE
+    worker.after_job = after_job
     worker.on_settled = lambda _job, outcome: tell(Settled(outcome))
     threading.Thread(target=listen, daemon=True).start()
     is_wanted: object = True
     while is_wanted:
         worker.work()
+        if leaves:
+            tell(Leaves(leaves))
+            return
         tell(Idle())
         is_wanted = looks.get()
 

@@ -2,7 +2,6 @@
 
 import logging
 import selectors
-import time
 from collections.abc import Sequence
 
 from litejobs import defaults
@@ -39,7 +38,6 @@ class JobPlace(Place):
         self.find = Find(locked_by, group.queues, group.limits.max_runtime)
         self.job: StoredJob | None = None
         self._own: Limits | None = None  # of the job, if the process told them
-        self._ends_by = 0.0
 
     def is_free(self) -> bool:
         """Whether a job could begin here at once."""
@@ -55,35 +53,23 @@ class JobPlace(Place):
         assert self.process is not None
         self.job = job
         self._own = None
-        self._counts_from_now(self.group.limits)
+        self.counts_from_now(self.group.limits)
         return self.process.send(Perform(job))
 
     def begun(self, limits: Limits) -> None:
         """The job that was handed out begins, with limits that may be its own."""
         self._own = limits
-        self._counts_from_now(limits)
+        self.counts_from_now(limits)
 
     def limits_of(self, job: StoredJob) -> Limits:
         """The limits of the job that runs here, as far as is known."""
         assert self.manifest is not None
         return self._own or self.manifest.limits_of(self.group, job.handler)
 
-    def is_out_of_time(self) -> bool:
-        """Whether the job went on after its time was over, and the grace too."""
-        return self.job is not None and time.monotonic() >= self._ends_by
-
-    def patience(self) -> float:
-        patience = super().patience()
-        if self.job is not None:
-            return min(patience, max(0.0, self._ends_by - time.monotonic()))
-        return patience
-
-    def _counts_from_now(self, limits: Limits) -> None:
-        self._ends_by = time.monotonic() + limits.max_runtime + defaults.TIMEOUT_GRACE
-
     def take_job(self) -> StoredJob | None:
         """The job that was running here no longer is."""
         job, self.job = self.job, None
+        self.counts_no_more()
         return job
 
 

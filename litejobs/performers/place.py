@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from litejobs import defaults
+from litejobs.job import Limits
 from litejobs.performers.manifest import Manifest
 from litejobs.performers.output import Output
 from litejobs.performers.process import PerformerProcess
@@ -42,6 +43,7 @@ class Place:
         self.failed_starts = 0  # in a row
         self.leaves = ""  # why the process ends though all is well
         self._gone_by = 0.0
+        self._job_ends_by = math.inf
         self._start = start
         self._output = output
         self._pause = 0.0  # seconds before the next start
@@ -72,6 +74,18 @@ class Place:
             and time.monotonic() > self.process.started + defaults.READINESS
         )
 
+    def counts_from_now(self, limits: Limits) -> None:
+        """A job begins, which may take as long as *limits* say, and the grace."""
+        self._job_ends_by = time.monotonic() + limits.max_runtime + defaults.TIMEOUT_GRACE
+
+    def counts_no_more(self) -> None:
+        """The job has ended."""
+        self._job_ends_by = math.inf
+
+    def is_out_of_time(self) -> bool:
+        """Whether the job went on after its time was over, and the grace too."""
+        return time.monotonic() >= self._job_ends_by
+
     def takes_leave(self, why: str) -> None:
         """The process ends by itself, soon; the next one is to start without a pause."""
         self.leaves = why
@@ -94,6 +108,7 @@ class Place:
         if self.manifest is None:
             self.failed_starts += 1
         self.process = None
+        self.counts_no_more()
         self._pause = 0.0 if self.leaves else min(longest, 2 * self._pause or first)
         self.leaves = ""
         self._start_at = time.monotonic() + self._pause
@@ -102,4 +117,6 @@ class Place:
         """Seconds until something is to be done here though its socket says nothing."""
         if self.process is None:
             return max(0.0, self._start_at - time.monotonic())
-        return math.inf if self.is_free() else self.watch
+        if self.is_free():
+            return math.inf
+        return min(self.watch, max(0.0, self._job_ends_by - time.monotonic()))

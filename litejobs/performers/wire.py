@@ -83,6 +83,16 @@ class Done(msgspec.Struct, frozen=True, tag=True):
     leaves: str = ""  # why the performer takes no more jobs and ends
 
 
+class Over(msgspec.Struct, frozen=True, tag=True):
+    """To the runner: a worker's job has ended, and is to be recorded."""
+
+
+class Leaves(msgspec.Struct, frozen=True, tag=True):
+    """To the runner: a worker has recorded all that it had, and ends."""
+
+    why: str
+
+
 class Settled(msgspec.Struct, frozen=True, tag=True):
     """To the runner: a worker's job has this outcome, and it is recorded."""
 
@@ -103,7 +113,20 @@ class Cleared(msgspec.Struct, frozen=True, tag=True):
     count: int
 
 
-Message = Start | Ready | Broken | Perform | Begun | Done | Settled | Idle | Look | Cleared
+Message = (
+    Start
+    | Ready
+    | Broken
+    | Perform
+    | Begun
+    | Done
+    | Over
+    | Leaves
+    | Settled
+    | Idle
+    | Look
+    | Cleared
+)
 _encoder = msgspec.msgpack.Encoder()
 _decoder = msgspec.msgpack.Decoder(Message)
 

@@ -1,5 +1,6 @@
 """The runner's side of workers that find their jobs themselves, on storage it cannot open."""
 
+import logging
 import selectors
 from collections.abc import Callable, Sequence
 
@@ -8,8 +9,10 @@ from litejobs.job import Outcome
 from litejobs.performers.crew import Crew
 from litejobs.performers.manifest import Manifest
 from litejobs.performers.place import Place
-from litejobs.performers.wire import Idle, Look, Message, Settled
+from litejobs.performers.wire import Begun, Idle, Leaves, Look, Message, Over, Settled
 from litejobs.stop import Stop
+
+log = logging.getLogger("litejobs")
 
 
 class WorkerPlace(Place):
@@ -17,6 +20,7 @@ class WorkerPlace(Place):
 
     watch = defaults.SLEEP_DELAY
     is_idle = False  # it says that it has nothing left to do
+    job_id = 0  # of the job that began last
     looked_at = 0  # outcomes that there were when it was last sent to look
 
     def is_free(self) -> bool:
@@ -78,16 +82,39 @@ class WorkerProcesses(Crew[WorkerPlace]):
 
     def heed(self, place: WorkerPlace, message: Message) -> None:
         match message:
+            case Begun(id_, limits):
+                place.job_id = id_
+                place.counts_from_now(limits)
+            case Over():
+                place.counts_no_more()
             case Settled(outcome):
                 self._has_moved = True
                 self._on_settled(outcome)
             case Idle():
                 place.is_idle = True
+            case Leaves(why):
+                log.debug("%s %s and is replaced", place.who, why)
+                place.takes_leave(why)
+
+    def watch(self, place: WorkerPlace) -> None:
+        if not place.is_out_of_time():
+            super().watch(place)
+            return
+        self.kill(place)
+        if place.is_out_of_time():  # it has not ended just now
+            log.error(
+                "job %d did not heed its max_runtime: %s is killed, and another is started; the "
+                "job comes back by its storage's own rule",
+                place.job_id,
+                place.who,
+            )
+        place.takes_leave("did not end in time")
+        self.leave(place)
 
     def lost(self, place: WorkerPlace, _what: str) -> bool:
         """One that was told to stop and has done so leaves nothing to say."""
         was_idle, place.is_idle = place.is_idle, False
-        return was_idle and self._stop.requested
+        return bool(place.leaves) or (was_idle and self._stop.requested)
 
     def _see_to(self, place: WorkerPlace) -> None:
         if not self._stop.requested:
