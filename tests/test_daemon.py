@@ -18,6 +18,7 @@ from litejobs.processes import control
 from litejobs.processes.log import LogFile
 from litejobs.processes.record import DaemonFiles
 
+pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
 ROUNDS = 2  # of simultaneous starts; benchmarks/starts.py does as many as it is told
 SCRIPT = """
 import os, subprocess, sys, time
@@ -391,10 +392,16 @@ def test_a_daemon_that_does_not_react_is_killed_with_all_its_children(daemon, mo
     wait_until(lambda: daemon.left() == [], "the end of all")
 
 
-def test_sigterm_drains_for_the_stop_timeout(daemon):
-    pid = start_hold(daemon, "--stop-timeout", "0.2")
+def test_sigterm_drains_for_the_stop_timeout_whatever_its_starter_ignored(daemon):
+    daemon.store("hold", "released")
+    line = f"trap '' TERM QUIT; {sys.executable} -m litejobs start db.sqlite --stop-timeout 0.2"
+    subprocess.run(
+        ["sh", "-c", line], cwd=daemon.project.directory, env=daemon.project.environment(),
+        check=True, capture_output=True, timeout=DEADLINE,
+    )  # fmt: skip
+    daemon.until_noted("begun")
 
-    os.kill(pid, signal.SIGTERM)
+    os.kill(daemon.pid(), signal.SIGTERM)
 
     wait_until(lambda: daemon.left() == [], "its end")
     assert [(job["state"], job["attempts"]) for job in daemon.shown()] == [("ready", 0)]
@@ -423,6 +430,21 @@ def test_a_broken_app_can_be_looked_at_and_stopped_by_its_name_alone(app):
     assert f"jobs in {app.project.directory / 'db.sqlite'} (" in status.err
     assert listed.out == "no jobs\n"
     assert app.project.read("imports.txt") == imports
+
+
+def test_an_app_that_breaks_while_its_daemon_runs_is_waited_for(app):
+    app("start", "--app", "app")
+    app.project.run("-c", "from app import *; later(note, ['before'])")
+    app.until_noted("before")
+    app.project.write("app.py", BROKEN)
+
+    os.kill(int(app.notes[0][1]), signal.SIGKILL)
+    app.until_logged("does not load: RuntimeError: no luck; tried again until it works")
+    app.project.write("app.py", APP)
+    imports = app.project.read("imports.txt")
+    wait_until(lambda: app.project.read("imports.txt") != imports, "the next try")
+
+    assert app.pid() in app.left()
 
 
 def test_an_app_that_was_never_started_is_asked(app):
