@@ -178,15 +178,15 @@ def verify(file):
 
 
 def test_the_unit_says_all_that_systemd_must_know(project, tmp_path):
-    text = project.litejobs("systemd", "db.sqlite", "--count", "3", "--stop-timeout", "60").out
+    options = ["--count", "3", "--max-jobs", "500", "--max-memory", "200", "--stop-timeout", "60"]
+    text = project.litejobs("systemd", "db.sqlite", *options).out
 
     unit = read(text)
     service = unit["Service"]
     words = shlex.split(service["ExecStart"])
     assert words[:5] == [sys.executable, "-P", "-m", "litejobs", "work"]
     assert words[5:] == [
-        str(project.directory / "db.sqlite"), "--count", "3", "--stop-timeout", "60",
-        "--log-level", "info",
+        str(project.directory / "db.sqlite"), *options, "--log-level", "info",
     ]  # fmt: skip
     assert service["Type"] == "notify"
     assert service["KillMode"] == "mixed"

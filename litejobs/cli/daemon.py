@@ -14,6 +14,8 @@ from litejobs.adapters.sqlite.inspection import Inspection
 from litejobs.cli.look import call, worker_of
 from litejobs.cli.options import (
     COUNT,
+    MAX_JOBS,
+    MAX_MEMORY,
     NAME,
     QUEUES,
     STOP_TIMEOUT,
@@ -38,7 +40,7 @@ _TIMEOUT = click.option(
 
 def _workers(command: Callable[..., Any]) -> Callable[..., Any]:
     """The options that say which workers are to run, and how."""
-    for option in (log_level_option("info"), STOP_TIMEOUT, COUNT, QUEUES):
+    for option in (log_level_option("info"), STOP_TIMEOUT, MAX_MEMORY, MAX_JOBS, COUNT, QUEUES):
         command = option(command)
     return database_argument(project_options(command))
 
@@ -152,11 +154,14 @@ def _arguments(
     *,
     queues: Sequence[str],
     count: int | None,
+    max_jobs: int | None,
+    max_memory: int | None,
     stop_timeout: float,
     log_level: str,
 ) -> Arguments:
     """The options, with all that they leave to where the command is called."""
     names = place.queues(queues, count)
+    place.check_tenure(max_jobs, max_memory)
     path = None
     if place.app is None or place.names_database:
         where = place.place()
@@ -173,6 +178,8 @@ def _arguments(
         stop_timeout=stop_timeout,
         queues=names,
         count=count or 1,
+        max_jobs=max_jobs,
+        max_memory=max_memory,
         moved=place.moved,
     )
 

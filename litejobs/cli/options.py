@@ -108,11 +108,7 @@ class Project:
         log_level = logging.getLevelNamesMapping()[level.upper()]
         names = self.queues(queues, count)
         if self.app is not None:
-            if max_jobs or max_memory:
-                raise UsageError(
-                    f"--max-jobs and --max-memory do not go with an app: the worker groups of "
-                    f"{self.app} say both"
-                )
+            self.check_tenure(max_jobs, max_memory)
             database = self.place().path if self.names_database else None
             return AppSource(self.app, self.root, database, log_level)
         place = self.place()
@@ -137,6 +133,14 @@ class Project:
                 "say both"
             )
         return _queue_names(queues)
+
+    def check_tenure(self, max_jobs: int | None, max_memory: int | None) -> None:
+        """Raise UsageError where an app says how long a worker process stays."""
+        if self.app is not None and (max_jobs or max_memory):
+            raise UsageError(
+                f"--max-jobs and --max-memory do not go with an app: the worker groups of "
+                f"{self.app} say both"
+            )
 
     def place(self) -> DatabasePlace:
         """The database, where no app says so."""

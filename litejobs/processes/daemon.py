@@ -50,6 +50,8 @@ def source_of(arguments: Arguments, output: Output | None = None) -> Source:
         arguments.log_level,
         queues=arguments.queues,
         count=arguments.count,
+        max_jobs=arguments.max_jobs,
+        max_memory=arguments.max_memory,
         moved=arguments.moved,
     )
 

@@ -26,6 +26,8 @@ class Arguments(msgspec.Struct, frozen=True):
     stop_timeout: float  # seconds
     queues: tuple[str, ...] = ()
     count: int = 1
+    max_jobs: int | None = None
+    max_memory: int | None = None  # MiB
     moved: bool = False  # the project is at root now
 
 

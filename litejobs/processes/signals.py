@@ -27,7 +27,8 @@ def stop_on_signals(
 
     SIGINT drains without limit, SIGTERM and SIGHUP for *stop_timeout* seconds, a second signal or
     SIGQUIT stops at once. With *hangup*, of a daemon, SIGHUP is a request of that instead, and
-    DRAIN drains without limit however often it comes.
+    DRAIN drains without limit however often it comes. Afterwards they are ignored: the process is
+    about to end, and a late one must not change how.
     """
     received = Received()
 
@@ -54,17 +55,16 @@ def stop_on_signals(
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     # What was ignored when we started stays ignored: nohup, and jobs of a shell in the background.
     heeded = [n for n in _PATIENT + _DRAINING + _NOW if signal.getsignal(n) != signal.SIG_IGN]
-    before = {number: signal.signal(number, on_signal) for number in heeded}
-    before[signal.SIGALRM] = signal.signal(signal.SIGALRM, on_alarm)
-    if hangup is not None:
-        signal.signal(signal.SIGHUP, on_hangup)
-        before[DRAIN] = signal.signal(DRAIN, on_drain)
+    handlers = {**dict.fromkeys(heeded, on_signal), signal.SIGALRM: on_alarm}
+    handlers |= {} if hangup is None else {signal.SIGHUP: on_hangup, DRAIN: on_drain}
+    for number, handler in handlers.items():
+        signal.signal(number, handler)
     try:
         yield received
     finally:
         signal.setitimer(signal.ITIMER_REAL, 0)
-        for number, handler in before.items():
-            signal.signal(number, handler)
+        for number in handlers:
+            signal.signal(number, signal.SIG_IGN)
 
 
 def heed_all() -> None:

@@ -62,6 +62,8 @@ class Unit:
         for queue in told.queues:
             words += [] if queue == defaults.WORK_QUEUE else ["--queue", queue]
         words += [] if told.count == defaults.COUNT else ["--count", str(told.count)]
+        words += [] if told.max_jobs is None else ["--max-jobs", str(told.max_jobs)]
+        words += [] if told.max_memory is None else ["--max-memory", str(told.max_memory)]
         return [*words, "--stop-timeout", f"{told.stop_timeout:g}", "--log-level", self.log_level]
 
 
