@@ -28,11 +28,11 @@ def test_the_campaign_sees_what_a_lease_by_time_does():
 
 
 RUNS = {
-    "done": [("start", 1, 7, 5, 10.0), ("done", 1, 7, 5, 11.0)],
-    "again": [("start", 1, 8, 6, 12.0), ("done", 1, 8, 6, 13.0)],
-    "at once": [("start", 1, 8, 6, 10.5), ("done", 1, 8, 6, 13.0)],
-    "cut": [("start", 1, 7, 5, 10.0)],
-    "of nobody": [("start", 2, 9, 5, 10.0), ("done", 2, 9, 5, 11.0)],
+    "done": [("start", 1, 7, 5, 1, 10.0), ("done", 1, 7, 5, 11.0)],
+    "again": [("start", 1, 8, 6, 1, 12.0), ("done", 1, 8, 6, 13.0)],
+    "at once": [("start", 1, 8, 6, 1, 10.5), ("done", 1, 8, 6, 13.0)],
+    "cut": [("start", 1, 7, 5, 1, 10.0)],
+    "of nobody": [("start", 2, 9, 5, 1, 10.0), ("done", 2, 9, 5, 11.0)],
 }
 STORED = [("attempt", 1, 1.0), ("stored", 1, 1.1)]
 
@@ -62,7 +62,8 @@ def test_the_checker_wants_every_second_run_explained():
     assert checked("done", "again", kills={7: 11.01})["unexplained"] == 0
     assert checked("done", "again", kills={5: 11.01})["unexplained"] == 0
     assert checked("done", "again", kills={7: 11.9})["unexplained"] == 1
-    assert checked("done", "again", kills={7: 10.5})["unexplained"] == 1
+    assert checked("done", "again", kills={5: 10.99})["unexplained"] == 0
+    assert checked("done", "again", kills={7: 9.9})["unexplained"] == 1
 
 
 def test_the_checker_sees_runs_that_overlap():

@@ -1173,3 +1173,29 @@ def test_to_renew_replaces_idle_processes_at_once_and_busy_ones_after_their_job(
     assert busy.dismissed
     assert ready.performers.wanted() == []
     assert ready.performers.collect() == [(JOB, Outcome("success"))]
+
+
+def test_a_performer_whose_runner_is_gone_while_it_loads_ends_without_a_word(project, alone):
+    process, channel = alone
+    project.write(
+        "slow.py",
+        """
+        import time
+        from pathlib import Path
+        from litejobs import JobManager, SqliteAdapter
+
+        here = Path(__file__).parent
+        (here / "loading").touch()
+        while not (here / "go").exists():
+            time.sleep(0.01)
+        jobs = JobManager({"sqlite": SqliteAdapter("db.sqlite")})
+        """,
+    )
+    channel.send(Start("slow", str(project.directory), None, 0, logging.INFO))
+    wait_until((project.directory / "loading").exists, "the app")
+
+    channel.close()
+    project.write("go", "")
+
+    assert process.wait(DEADLINE) == 0
+    assert process.stderr.read() == ""

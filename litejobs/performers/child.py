@@ -65,15 +65,20 @@ def serve(descriptors: Sequence[int], load: Load) -> None:
 
     os.register_at_fork(after_in_child=let_go)
     start = channel.receive()
-    if not isinstance(start, Start):
-        return
+    if isinstance(start, Start):
+        with suppress(OSError):  # the runner is gone: there is nobody to tell
+            _do(start, load, channel)
+
+
+def _do(start: Start, load: Load, channel: Channel) -> None:
+    """What the runner asks for; raises OSError if it is gone."""
     try:
         manifest, task = load(start)
     except BaseException as error:  # noqa: BLE001  # an app may leave by SystemExit
         channel.send(_broken(error, f"the app {start.app} does not load", ConfigurationError))
         return
-    channel.send(Ready(manifest))
     try:
+        channel.send(Ready(manifest))
         task(channel)
     except BaseException as error:  # noqa: BLE001  # an adapter of the app's may raise anything
         what = f"{start.task} by the app {start.app} went wrong"

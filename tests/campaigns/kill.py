@@ -51,7 +51,7 @@ def note(*words):
 
 @jobs.job
 def run(number, seconds):
-    note("start", number, os.getpid(), os.getppid())
+    note("start", number, os.getpid(), os.getppid(), current_job().attempts)
     time.sleep(seconds)
     note("done", number, os.getpid(), os.getppid())
 """
@@ -296,6 +296,7 @@ class Run:
 
     pid: int
     runner: int
+    attempts: int
     start: float
     done: float | None = None
 
@@ -311,7 +312,7 @@ def check(lines, rows, fire):
         elif what == "stored":
             acknowledged.add(job)
         elif what == "start":
-            runs[job].append(Run(int(rest[0]), int(rest[1]), float(rest[2])))
+            runs[job].append(Run(*map(int, rest[:3]), float(rest[3])))
         else:
             run = next(r for r in reversed(runs[job]) if r.pid == int(rest[0]))
             run.done = float(rest[2])
@@ -339,7 +340,8 @@ def check(lines, rows, fire):
 def gap_to_kill(run, fire):
     """Seconds from the end of a run to the kill that kept it from being recorded, if any did."""
     kills = [fire.kills[pid] for pid in (run.pid, run.runner) if pid in fire.kills]
-    after = [kill for kill in kills if kill >= run.done - 0.001]
+    # A performer lives a moment longer than the runner that was killed while it ran the job.
+    after = [max(kill, run.done) for kill in kills if kill >= run.start]
     if not after:
         return None
     return min(after) - run.done - fire.stopped({run.pid, run.runner}, run.done, min(after))
@@ -358,10 +360,12 @@ def overlaps(all_runs, fire):
 def restarts(runs, fire):
     """Median and maximum of what passed from a kill to the next run, beyond the job's backoff."""
     waits = [
-        after.start - fire.kills[before.pid] - (number + 1) ** 4
+        after.start - fire.kills[before.pid] - before.attempts**4
         for all_runs in runs.values()
-        for number, (before, after) in enumerate(pairwise(all_runs))
-        if before.done is None and before.pid in fire.kills
+        for before, after in pairwise(all_runs)
+        if before.done is None
+        and before.pid in fire.kills
+        and after.attempts == before.attempts + 1
     ]
     return [rounded(statistics.median(waits)), rounded(max(waits))] if waits else [0, 0]
 
