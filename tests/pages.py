@@ -39,6 +39,7 @@ HOME = Path(__file__).parent.parent
 PAGES = [HOME / "README.md", *sorted((HOME / "docs").rglob("*.md"))]
 DONE = ("python", "toml", "sh", "text", "json", "sql")
 SHOWN_ONLY = {
+    "none": "figures of campaigns and benchmarks, which take minutes",
     "ini": "units of systemd, which tests have no right to start",
     "{eval-rst}": "makes the reference: the build of the docs runs it, without a warning",
     "{toctree}": "as {eval-rst}",
