@@ -19,7 +19,7 @@ def test_no_promise_is_broken_under_fire():
 
 
 def test_the_campaign_sees_what_a_lease_by_time_does():
-    words = ["--jobs", "200", "--kills", "0", "--stops", "4", "--long", "0.25", *SMALL]
+    words = ["--jobs", "80", "--kills", "0", "--stops", "2", "--long", "0.4", *SMALL]
 
     report = kill.main([*words, "--break", "time-lease"])
 
@@ -61,9 +61,10 @@ def test_the_checker_wants_every_second_run_explained():
     assert checked("done", "again")["unexplained"] == 1
     assert checked("done", "again", kills={7: 11.01})["unexplained"] == 0
     assert checked("done", "again", kills={5: 11.01})["unexplained"] == 0
-    assert checked("done", "again", kills={7: 11.9})["unexplained"] == 1
+    assert checked("done", "again", kills={7: 15.0})["unexplained"] == 1
     assert checked("done", "again", kills={5: 10.99})["unexplained"] == 0
-    assert checked("done", "again", kills={7: 9.9})["unexplained"] == 1
+    assert checked("done", "again", kills={5: 9.999})["unexplained"] == 0
+    assert checked("done", "again", kills={8: 11.01})["unexplained"] == 1
 
 
 def test_the_checker_sees_runs_that_overlap():

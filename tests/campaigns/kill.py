@@ -31,7 +31,9 @@ from pathlib import Path
 
 LONG, SHORT = 0.5, 0.0005  # seconds that a job takes
 STOPPED = (0.05, 3.0)  # seconds that a process is stopped
-SETTLEMENT = 0.25  # seconds after its end within which a kill explains that a job is run again
+# Seconds after its end within which a kill explains that a job is run again. What is done is
+# recorded in milliseconds, but a process that is stopped may hold the write lock meanwhile.
+SETTLEMENT = STOPPED[1] + 0.5
 QUIET = 60  # seconds without any progress after which what is left counts as lost
 
 APP = """
@@ -340,11 +342,11 @@ def check(lines, rows, fire):
 def gap_to_kill(run, fire):
     """Seconds from the end of a run to the kill that kept it from being recorded, if any did."""
     kills = [fire.kills[pid] for pid in (run.pid, run.runner) if pid in fire.kills]
-    # A performer lives a moment longer than the runner that was killed while it ran the job.
-    after = [max(kill, run.done) for kill in kills if kill >= run.start]
-    if not after:
+    if not kills:
         return None
-    return min(after) - run.done - fire.stopped({run.pid, run.runner}, run.done, min(after))
+    # A performer lives a moment longer than its runner: it may end a job, even begin one.
+    kill = max(run.done, min(kills))
+    return kill - run.done - fire.stopped({run.pid, run.runner}, run.done, kill)
 
 
 def overlaps(all_runs, fire):
