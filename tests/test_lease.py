@@ -128,16 +128,19 @@ with held_lease({directory!r}) as lease:
     print(pid, flush=True)
     time.sleep(100)
 """
-    holder = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True)
-    name, child = holder.stdout.readline().strip(), int(holder.stdout.readline())
-    assert not is_dead(directory, name)
+    with subprocess.Popen(
+        [sys.executable, "-c", code], stdout=subprocess.PIPE, text=True
+    ) as holder:
+        name, child = holder.stdout.readline().strip(), int(holder.stdout.readline())
+        assert not is_dead(directory, name)
 
-    holder.kill()
-    holder.wait(DEADLINE)
+        holder.kill()
+        holder.wait(DEADLINE)
 
-    assert is_dead(directory, name)
-    os.kill(child, signal.SIGKILL)
-    holder.stdout.close()
+        try:  # the child lets go of it as soon as it runs at all
+            wait_until(lambda: is_dead(directory, name), "the end of the lease")
+        finally:
+            os.kill(child, signal.SIGKILL)
 
 
 def test_after_a_fork_the_child_has_a_lease_of_its_own(directory):
