@@ -49,7 +49,8 @@ def hold(directory):
     yield hold
     for holder in holders:
         holder.kill()
-        holder.communicate()
+        holder.wait()
+        holder.stdout.close()  # what it has started may hold the other end for long
 
 
 def files(directory):
