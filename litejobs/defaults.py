@@ -26,11 +26,18 @@ RECOVERY_PAUSE = 1.0  # seconds between two looks whether the workers of running
 LOCK_PATIENCE = 5.0  # seconds that a statement waits for another program's write lock
 PROMOTION_BATCH = 1_000  # scheduled jobs made ready in one transaction
 
+CHUNK_TIME = 0.0025  # seconds that the jobs of one chunk should take together
+CHUNK_JOBS = 256  # jobs of one chunk at most
+CHUNK_BYTES = 32 * 1024  # of handlers in one chunk; a single job may have more
+AHEAD = 0.01  # seconds that jobs may take for a next chunk to wait at hand
+SILENCE = 0.005  # seconds after which it is looked whether a job holds up those found with it
+
 TIMEOUT_GRACE = 2.0  # seconds after max_runtime until a job that goes on is killed
 STOP_TIMEOUT = 8.0  # seconds that SIGTERM gives running jobs: below the 10 of container runtimes
 STOP_PATIENCE = 30.0  # seconds that ``stop`` gives running jobs before it kills them
 EXIT_PATIENCE = 5.0  # seconds that a program's end waits for the jobs of its background threads
 FORK_PAUSE = 0.5  # seconds in which a forked server worker gives up rights, before it works
+LAST_WORDS = 0.5  # seconds for a process that has closed its connection to leave its exit code
 FAREWELL = 2.0  # seconds that an idle performer has to end by itself
 READINESS = 60.0  # seconds that a performer may take to load its app
 RESTART_BACKOFF = (0.1, 30.0)  # seconds between two starts of a performer that dies: first, longest

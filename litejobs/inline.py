@@ -2,20 +2,24 @@
 
 import logging
 import selectors
+import time
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack, suppress
 from math import inf
 
 from litejobs import defaults
 from litejobs.adapters.base import BaseAdapter
+from litejobs.batch import Batch, Record
 from litejobs.clock import Clock
 from litejobs.config import WorkerGroup, takes
 from litejobs.execution import Execution, Guard
 from litejobs.job import Find, Limits, Outcome, Settlement, StoredJob
 from litejobs.overdue import Overdue
+from litejobs.rules.outcome import released
+from litejobs.rules.pace import Pace
 from litejobs.run_directory.bell import Bell
 from litejobs.run_directory.identity import locked_by, worker_name
-from litejobs.run_directory.lease import held_lease
+from litejobs.run_directory.lease import Slot, held_lease
 from litejobs.stop import Stop
 from litejobs.worker import Worker, wait, work
 
@@ -23,20 +27,38 @@ log = logging.getLogger("litejobs")
 
 
 class Inline:
-    """The executor of thread workers: runs one job at a time, right here."""
+    """
+    The executor of thread workers: runs the jobs that it is given one after the other, right here.
+
+    It asks for several at once where they take no time to speak of.
+    """
 
     def __init__(
         self,
         execution: Execution,
         find: Find,
         guard: Guard,
+        *,
+        stop: Stop,
+        record: Record | None = None,
+        slot: Slot | None = None,
         after_job: Callable[[], None] = lambda: None,
     ) -> None:
+        """
+        *find* says what it wishes for; *slot* is where it notes what it begins.
+
+        *record* is for what cannot wait until a job ends: see Batch. Without it, no two jobs are
+        asked for at once.
+        """
         self._execution = execution
         self._find = find
         self._guard = guard
+        self._stop = stop
+        self._is_single = record is None
+        self._batch = Batch(record or _nothing)
+        self._slot = slot
         self._after_job = after_job
-        self._settlements: list[Settlement] = []
+        self._pace = Pace()
 
     @property
     def queues(self) -> frozenset[str]:
@@ -44,20 +66,35 @@ class Inline:
 
     @property
     def busy(self) -> bool:
-        return bool(self._settlements)
+        return not self._batch.is_settled
 
     def wanted(self) -> list[Find]:
-        return [self._find]
+        return [self._find if self._is_single else self._find._replace(limit=self._pace.chunk)]
 
-    def begin(self, find: Find, jobs: Sequence[StoredJob]) -> None:
-        assert find is self._find
-        for job in jobs:
-            self._settlements.append((job, self._execution.run(job, self._guard)))
+    def begin(self, find: Find, jobs: Sequence[StoredJob]) -> None:  # noqa: ARG002  # it has one wish
+        if not jobs:
+            return
+        self._pace.weighed(len(jobs), sum(len(job.handler) for job in jobs))
+        began = time.monotonic()
+        runs = 0
+        self._batch.fill(jobs)
+        while (job := self._batch.next()) is not None:
+            if self._stop.requested or (runs and time.monotonic() - began > defaults.SILENCE):
+                self._batch.put((job, released()))
+                continue
+            if self._slot is not None:
+                self._slot.note(job.id, job.attempts)
+            self._batch.put((job, self._execution.run(job, self._guard)))
             self._after_job()
+            runs += 1
+        if runs:
+            self._pace.took(runs, time.monotonic() - began)
+
+    def recall(self) -> None:
+        """Nothing is handed out here that is not begun."""
 
     def collect(self) -> list[Settlement]:
-        settlements, self._settlements = self._settlements, []
-        return settlements
+        return self._batch.take()
 
     def limits_of(self, job: StoredJob) -> Limits | None:
         return self._execution.limits_of(job) if takes(self._find.queues, job.queue) else None
@@ -70,7 +107,11 @@ class Inline:
         return self.collect()
 
     def patience(self) -> float:
-        return inf
+        return inf if self._batch.is_settled else defaults.SILENCE
+
+
+def _nothing(_settlements: Sequence[Settlement]) -> None:
+    """Of one job at a time nothing waits."""
 
 
 class InlineWorker:
@@ -159,9 +200,18 @@ class InlineWorker:
                 selector.register(bell, selectors.EVENT_READ, bell.drain)
                 stack.callback(selector.unregister, bell)
             guard = self.guard or Overdue(self.adapter, execution.logger)
+            inline = Inline(
+                execution,
+                find,
+                guard,
+                stop=self.stopping,
+                record=self._record if self.adapter.batches else None,
+                slot=lease.new_slot(),
+                after_job=self.after_job,
+            )
             worker = Worker(
                 self.adapter,
-                Inline(execution, find, guard, self.after_job),
+                inline,
                 stop=self.stopping,
                 clock=self._clock,
                 sleep_delay=self._group.sleep_delay,
@@ -169,3 +219,13 @@ class InlineWorker:
                 on_settled=self.on_settled,
             )
             work([worker], selector)
+
+    def _record(self, settlements: Sequence[Settlement]) -> None:
+        """On another thread: what cannot wait for this one."""
+        try:
+            self.adapter.exchange(settlements, [])
+        finally:
+            self.adapter.close()
+        for job, outcome in settlements:
+            if outcome.kind != "released":
+                self.on_settled(job, outcome)

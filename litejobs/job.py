@@ -3,7 +3,7 @@
 import functools
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from typing import Any, Generic, Literal, ParamSpec, TypedDict, TypeVar
+from typing import Any, Generic, Literal, NamedTuple, ParamSpec, TypedDict, TypeVar
 
 from litejobs import defaults
 from litejobs.errors import ConfigurationError
@@ -45,8 +45,7 @@ class NewJob:
     run_at: int  #: milliseconds since 1970, UTC
 
 
-@dataclass(frozen=True, slots=True)
-class StoredJob:
+class StoredJob(NamedTuple):
     """A row that its worker has found and locked."""
 
     id: int  #: never used again for another job
@@ -59,8 +58,7 @@ class StoredJob:
     crashes: int = 0  #: runs before this one in which a process died
 
 
-@dataclass(frozen=True, slots=True)
-class Outcome:
+class Outcome(NamedTuple):
     """What became of one run, ready to be recorded."""
 
     kind: Literal["success", "error", "failure", "unloadable", "released"]  #: what happened
@@ -73,8 +71,7 @@ class Outcome:
 Settlement = tuple[StoredJob, Outcome]
 
 
-@dataclass(frozen=True, slots=True)
-class Find:
+class Find(NamedTuple):
     """A wish for jobs: who wants them, from which queues, how many at most."""
 
     worker: str  #: what is to stand in locked_by

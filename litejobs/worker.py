@@ -41,6 +41,10 @@ class Executor(Protocol):
         """Take the jobs that were found for one of its wishes; may run them before it returns."""
         ...
 
+    def recall(self) -> None:
+        """Nothing more is to begin: what was handed out and has not begun is to be collected."""
+        ...
+
     def collect(self) -> list[Settlement]:
         """What became of jobs since the last call."""
         ...
@@ -98,7 +102,9 @@ class Worker:
         """Record what is done, find what can begin, hand it out; False if nothing moved."""
         self.finished = False
         self._heeded = self.stop.count  # a request that comes later ends a wait for a lock
-        if not self.stop.requested:
+        if self.stop.requested:
+            self.executor.recall()
+        else:
             self._put_right()
         self._outcomes += self.executor.abandon() if self.stop.at_once else self.executor.collect()
         has_settled = bool(self._outcomes)
@@ -139,8 +145,9 @@ class Worker:
         for job, outcome in self.adapter.recover(self.executor.limits_of):
             limits = self.executor.limits_of(job)
             assert limits is not None  # it was asked for the same job before
-            log_error(log, job, job_name(job.handler), limits.max_attempts, outcome)
-            self.on_settled(job, outcome)
+            if outcome.kind != "released":
+                log_error(log, job, job_name(job.handler), limits.max_attempts, outcome)
+                self.on_settled(job, outcome)
 
     def _work_is_left(self, finds: list[Find]) -> bool:
         """Finish if nothing is due; else whether to look again at once, for a race was lost."""
@@ -195,7 +202,8 @@ class Worker:
         settled, self._outcomes = self._outcomes, []
         self._trouble.end()
         for job, outcome in settled:
-            self.on_settled(job, outcome)
+            if outcome.kind != "released":  # which was no run
+                self.on_settled(job, outcome)
         return found
 
     def _until_next(self) -> float:
@@ -231,8 +239,7 @@ def work(workers: Sequence[Works], selector: selectors.BaseSelector) -> None:
             # All in one round: a job of one may have stored jobs for another.
             if all(worker.finished for worker in workers):
                 return
-            if not any(moved):
-                wait(selector, min(worker.patience() for worker in workers))
+            wait(selector, 0 if any(moved) else min(worker.patience() for worker in workers))
     except BaseException:
         with ExitStack() as stack:  # all of them, also if one goes wrong
             for worker in workers:

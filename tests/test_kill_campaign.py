@@ -18,6 +18,28 @@ def test_no_promise_is_broken_under_fire():
     assert report["kills"] >= 16
 
 
+CHUNKS = ["--burst", "100", "--short", "0", "--workers", "2", "--seed", "11"]
+
+
+def test_no_promise_is_broken_where_many_jobs_are_handed_out_together():
+    words = ["--jobs", "2000", "--kills", "12", "--stops", "4", "--rate", "400", *CHUNKS]
+
+    report = kill.main(words)
+
+    assert kill.is_kept(report), report
+    assert report["acknowledged"] >= 1700
+    assert report["done"] + report["given up after 3 crashes"] >= report["acknowledged"]
+
+
+def test_the_campaign_sees_jobs_handed_out_before_others_were_dropped():
+    words = ["--jobs", "700", "--kills", "0", "--stops", "0", "--rate", "700", "--long", "0.03"]
+
+    report = kill.main([*words, *CHUNKS, "--quiet", "5", "--break", "early-tokens"])
+
+    assert not kill.is_kept(report), report
+    assert report["left"] + report["unexplained"] > 0
+
+
 def test_the_campaign_sees_what_a_lease_by_time_does():
     words = ["--jobs", "80", "--kills", "0", "--stops", "2", "--long", "0.4", *SMALL]
 

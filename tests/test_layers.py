@@ -23,7 +23,7 @@ FLOORS = [
     {"arguments", "handler"},
     {"loader"},
     {"execution"},
-    {"scheduler", "worker", "overdue", "inline", "performers"},
+    {"scheduler", "worker", "watchdog", "overdue", "batch", "inline", "performers"},
     {"generators", "processes"},
     {"background", "reloader"},
     {"base_manager"},

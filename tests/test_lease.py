@@ -12,7 +12,7 @@ import pytest
 from helpers import DEADLINE, wait_until
 
 from litejobs.run_directory import identity, lease
-from litejobs.run_directory.lease import Lease, held_lease, is_dead, sweep
+from litejobs.run_directory.lease import Lease, Slot, begun_by, held_lease, is_dead, sweep
 
 on_linux = pytest.mark.skipif(sys.platform != "linux", reason="by /proc")
 HOLDER = """
@@ -195,14 +195,83 @@ def test_the_leases_of_the_dead_are_swept_away_and_no_others(directory, hold):
     holder, _ = hold()
     with held_lease(directory) as own:
         assert len(files(directory)) == 2
-        sweep(directory)
+        sweep(directory, [])
         assert len(files(directory)) == 2
 
         holder.kill()
         holder.wait()
-        sweep(directory)
+        sweep(directory, [])
 
         assert files(directory) == [f"{own.name}.lease"]
+
+
+def test_leases_that_locks_still_name_stay(directory, hold):
+    holder, locked_by = hold()
+    name = locked_by.rpartition("/")[2]
+    holder.kill()
+    holder.wait()
+
+    sweep(directory, [locked_by])
+    assert files(directory) == [f"{name}.lease"]
+
+    sweep(directory, ["w/another"])
+    assert files(directory) == []
+
+
+# Slots
+
+
+def test_each_worker_notes_what_it_begins_in_a_slot_of_its_own(directory):
+    with held_lease(directory) as lease:
+        first, second = lease.new_slot(), lease.new_slot()
+        first.note(7, 1)
+        second.note(2**40, 23)
+        assert {(7, 1), (2**40, 23)} <= begun_by(directory, f"w/{lease.name}")
+
+        first.note(8, 1)
+
+        begun = begun_by(directory, f"w/{lease.name}")
+        assert (8, 1) in begun
+        assert (7, 1) not in begun
+
+
+def test_a_slot_is_there_before_anything_is_noted(directory):
+    with held_lease(directory) as lease:
+        size = lambda: Path(directory, f"{lease.name}.lease").stat().st_size  # noqa: E731
+        lease.new_slot()
+        before = size()
+
+        lease.new_slot().note(7, 1)
+
+        assert size() == 2 * before > 0
+
+
+@pytest.mark.parametrize("name", ["by hand", f"w/{32 * 'f'}"], ids=["no lease", "gone"])
+def test_what_a_worker_without_a_lease_began_is_not_known(directory, name):
+    assert begun_by(directory, name) is None
+
+
+def test_a_file_that_was_cut_short_tells_what_is_whole(directory):
+    with held_lease(directory) as lease:
+        lease.new_slot().note(7, 1)
+        lease.new_slot().note(8, 1)
+        os.truncate(Path(directory, f"{lease.name}.lease"), 31)
+
+        assert begun_by(directory, f"w/{lease.name}") == {(7, 1)}
+
+
+def test_where_nothing_can_be_written_a_job_begins_all_the_same(directory):
+    with held_lease(directory) as lease:
+        read_only = os.open(Path(directory, f"{lease.name}.lease"), os.O_RDONLY)
+
+        Slot(read_only, 0).note(7, 1)
+
+        os.close(read_only)
+
+
+def test_without_a_directory_there_is_no_slot():
+    with held_lease(None) as lease:
+        assert lease.new_slot() is None
 
 
 # Where the file is gone

@@ -8,7 +8,7 @@ import time
 import pytest
 from helpers import wait_until
 
-from litejobs import overdue
+from litejobs import overdue, watchdog
 from litejobs.adapters.sqlite.adapter import SqliteAdapter
 from litejobs.adapters.sqlite.inspection import Inspection
 from litejobs.errors import DiskError
@@ -43,9 +43,9 @@ def gate():
 @pytest.fixture(autouse=True)
 def own_watchdog(monkeypatch):
     """Each test has a watchdog of its own, as each process does."""
-    watchdog = overdue.Watchdog()
-    monkeypatch.setattr(overdue, "_watchdog", watchdog)
-    return watchdog
+    own = watchdog.Watchdog()
+    monkeypatch.setattr(watchdog, "_watchdog", own)
+    return own
 
 
 @pytest.fixture
@@ -149,7 +149,7 @@ def test_a_jobs_own_limit_wins(make, adapter):
 
 def watchdogs():
     """Those of earlier tests are asleep for ever."""
-    return [thread.name for thread in threading.enumerate()].count("litejobs-overdue")
+    return [thread.name for thread in threading.enumerate()].count("litejobs-watchdog")
 
 
 def test_jobs_in_time_are_not_spoken_of_and_share_one_thread(make, adapter, caplog):
@@ -215,7 +215,7 @@ def test_a_later_job_with_a_nearer_deadline_is_told_first(recorder):
 
     wait_until(lambda: recorder.told, "the second to be told")
 
-    assert recorder.told == [(2, "litejobs-overdue")]
+    assert recorder.told == [(2, "litejobs-watchdog")]
     assert recorder.closed == 1
     for guard in guards:
         guard.end()

@@ -9,9 +9,9 @@ import subprocess
 import sys
 import threading
 from contextlib import closing, contextmanager
-from dataclasses import replace
 from types import SimpleNamespace
 
+import msgspec
 import pytest
 from helpers import DEADLINE, NOW, living, wait_until
 from hypothesis import given
@@ -20,7 +20,8 @@ from hypothesis import strategies as st
 from litejobs import defaults
 from litejobs.errors import ConfigurationError, DiskError, LitejobsError, UnusableAppError
 from litejobs.handler import job_name, write
-from litejobs.job import Limits, Outcome, StoredJob
+from litejobs.job import Find, Limits, Outcome, StoredJob
+from litejobs.performers import job_place as job_place_module
 from litejobs.performers import place as place_module
 from litejobs.performers import process as process_module
 from litejobs.performers import wire
@@ -28,14 +29,15 @@ from litejobs.performers.manifest import DeclaredJob, Group, Home, Manifest, Sto
 from litejobs.performers.parent import JobPlace, Performers
 from litejobs.performers.process import PerformerProcess
 from litejobs.performers.scout import fetch_manifest
+from litejobs.performers.tokens import Taker, Tokens
 from litejobs.performers.wire import (
     CLOSED,
     GARBLED,
-    UNREAD,
     Begun,
     Broken,
     Channel,
     Cleared,
+    Cut,
     Done,
     Idle,
     Leaves,
@@ -67,9 +69,9 @@ messages = st.one_of(
               log_level=st.just(10), hint=texts),
     st.builds(Ready, manifest=st.sampled_from([EMPTY, full])),
     st.builds(Broken, reason=texts, detail=texts, kind=st.sampled_from(["DiskError", "Error"])),
-    st.builds(lambda text: Perform(replace(JOB, handler=text)), texts),
+    st.builds(lambda text: Perform((JOB, JOB._replace(handler=text))), texts),
     st.builds(Settled, outcome=st.just(Outcome("failure", "no luck", delete=True))),
-    st.sampled_from([Idle(), Look(), Over(), Leaves("enough"), Cleared(7)]),
+    st.sampled_from([Idle(), Look(), Over(), Cut(), Leaves("enough"), Cleared(7)]),
     st.builds(lambda text: Done(7, Outcome("error", text, run_at=1), leaves=text), texts),
     st.builds(Begun, id=st.just(7), limits=st.builds(Limits, max_runtime=st.floats(0.1, 9))),
 )  # fmt: skip
@@ -138,12 +140,12 @@ def test_a_message_cut_off_by_the_end_of_the_other_side_is_none():
         assert channel.receive() is None
 
 
-def test_one_that_went_without_reading_what_it_was_sent_says_so():
+def test_one_that_went_without_reading_what_it_was_sent_has_closed():
     with pair() as (channel, other):
         channel.send(START)
         other.close()  # with what it never read
 
-        assert channel.arrived() == ([], UNREAD)
+        assert channel.arrived() == ([], CLOSED)
 
 
 @pytest.mark.parametrize(
@@ -265,6 +267,7 @@ class StandIn:
         return self.is_over
 
     def ended_how(self):
+        self.killed = True
         return "ended"
 
     def dismiss(self):
@@ -286,7 +289,8 @@ class StandIn:
 def passing(monkeypatch):
     """Time at places, in seconds; moves when the test moves it."""
     now = SimpleNamespace(seconds=1000.0)
-    monkeypatch.setattr(place_module, "time", SimpleNamespace(monotonic=lambda: now.seconds))
+    for module in (place_module, job_place_module):
+        monkeypatch.setattr(module, "time", SimpleNamespace(monotonic=lambda: now.seconds))
     return now
 
 
@@ -299,7 +303,7 @@ def started(monkeypatch):
         started.append(StandIn(name, start, lease))
         return started[-1]
 
-    monkeypatch.setattr(place_module, "PerformerProcess", start)
+    monkeypatch.setattr(job_place_module, "PerformerProcess", start)
     yield started
     for process in started:
         process.close()
@@ -317,7 +321,9 @@ def test_a_place_starts_its_first_process_at_once(place, started):
     place.launch()
 
     [process] = started
-    assert (process.name, process.start) == ("worker.0", START)
+    assert process.name == "worker.0"
+    assert process.start == msgspec.structs.replace(START, tokens=place.tray.tokens.reader)
+    assert process.lease == [place.tray.tokens.reader]
 
 
 def test_a_place_is_free_once_its_app_is_loaded_and_while_no_job_runs(place):
@@ -328,11 +334,11 @@ def test_a_place_is_free_once_its_app_is_loaded_and_while_no_job_runs(place):
     assert place.is_free()
     assert place.patience() == float("inf")
 
-    place.begin(JOB)
+    place.begin([JOB])
     assert not place.is_free()
     assert place.patience() == 1
 
-    assert place.take_job() == JOB
+    place.done(JOB.id, Outcome("success"))
     assert place.is_free()
 
 
@@ -385,11 +391,22 @@ class Team:
         self.clock = ManualClock(NOW)
         self.performers = Performers(self.places, self.selector, self.clock, EMPTY, **options)
 
+    def begin(self, number, *jobs, begun=1):
+        """Hand jobs out at a place, whose process begins so many of them."""
+        self.performers.begin(self.places[number].wish(), jobs)
+        self.take(number, begun)
+
+    def take(self, number, count=1):
+        """Let a process take tokens: it begins so many jobs more."""
+        taker = Taker(self.places[number].tray.tokens.reader)
+        assert all(taker.take() for _ in range(count))
+
     def hear(self, number, *says, ends=""):
         """Let a process say something, and its socket be readable."""
         process = self.started[number]
         process.says += says
         process.ends = ends
+        process.is_over = process.is_over or ends == CLOSED
         self.selector.get_key(process).data()
 
 
@@ -425,23 +442,23 @@ def test_jobs_are_wished_for_by_places_that_are_free(team):
 
     team.hear(1, Ready(EMPTY))
 
-    assert team.performers.wanted() == [team.places[1].find]
+    assert team.performers.wanted() == [Find("worker.1/me", ("default", "email"), 14_400, 1)]
     assert team.performers.queues == {"default", "email"}
 
 
 def test_a_job_goes_to_the_place_that_wished_for_it(ready):
     first, second = ready.performers.wanted()
 
-    ready.performers.begin(second, [JOB])
+    ready.performers.begin(first, [JOB])
 
-    assert ready.started[1].sent == [Perform(JOB)]
-    assert ready.started[0].sent == []
-    assert ready.performers.wanted() == [first]
+    assert ready.started[0].sent == [Perform((JOB,))]
+    assert ready.started[1].sent == []
+    assert ready.performers.wanted() == [second, first]  # the idle one before the one ahead
     assert ready.performers.busy
 
 
 def test_an_outcome_is_collected_once(ready):
-    ready.performers.begin(ready.performers.wanted()[0], [JOB])
+    ready.begin(0, JOB)
     ready.hear(0, Done(7, Outcome("success")))
     assert ready.performers.busy
 
@@ -452,10 +469,10 @@ def test_an_outcome_is_collected_once(ready):
     assert len(ready.performers.wanted()) == 2
 
 
-@pytest.mark.parametrize("job", [None, replace(JOB, id=8)], ids=["idle", "another job"])
+@pytest.mark.parametrize("job", [None, JOB._replace(id=8)], ids=["idle", "another job"])
 def test_an_outcome_that_nobody_waits_for_is_ignored(ready, job):
     if job is not None:
-        ready.performers.begin(ready.performers.wanted()[0], [job])
+        ready.begin(0, job)
 
     ready.hear(0, Done(7, Outcome("success")))
 
@@ -464,7 +481,7 @@ def test_an_outcome_that_nobody_waits_for_is_ignored(ready, job):
 
 
 def test_a_process_that_ends_is_blamed_on_the_job_that_it_ran(ready, caplog):
-    ready.performers.begin(ready.performers.wanted()[0], [JOB])
+    ready.begin(0, JOB)
     process = ready.started[0]
 
     ready.hear(0, ends=CLOSED)
@@ -477,9 +494,38 @@ def test_a_process_that_ends_is_blamed_on_the_job_that_it_ran(ready, caplog):
     assert "job 7 greet went wrong in attempt 1 of 2" in caplog.text
 
 
+def test_a_process_that_hangs_up_is_not_waited_for(ready, passing):
+    ready.begin(0, JOB)
+    process = ready.started[0]
+    process.ends = CLOSED
+    ready.selector.get_key(process).data()
+
+    assert ready.performers.collect() == []
+    assert not process.killed
+    assert ready.performers.patience() == defaults.SILENCE
+    process.is_over = True
+    [(job, outcome)] = ready.performers.collect()
+    assert (job, outcome.kind) == (JOB, "error")
+
+
+def test_a_process_that_hangs_up_but_stays_is_killed(ready, passing):
+    ready.begin(0, JOB, JOB._replace(id=8))
+    process = ready.started[0]
+    process.ends = CLOSED
+    ready.selector.get_key(process).data()
+    assert ids(ready.performers.collect(), "released") == [8]
+    assert ready.places[0].wish() is None
+    passing.seconds += defaults.LAST_WORDS + 0.1
+
+    [(job, _)] = ready.performers.collect()
+
+    assert job == JOB
+    assert process.killed
+
+
 def test_a_death_in_the_last_attempt_is_a_failure(ready):
-    last = replace(JOB, attempts=2, handler="no JSON")
-    ready.performers.begin(ready.performers.wanted()[0], [last])
+    last = JOB._replace(attempts=2, handler="no JSON")
+    ready.begin(0, last)
 
     ready.hear(0, ends=CLOSED)
 
@@ -488,17 +534,17 @@ def test_a_death_in_the_last_attempt_is_a_failure(ready):
 
 
 def test_what_a_process_said_before_its_end_counts(ready):
-    ready.performers.begin(ready.performers.wanted()[0], [JOB])
+    ready.begin(0, JOB)
 
     ready.hear(0, Done(7, Outcome("success")), ends=CLOSED)
 
     assert ready.performers.collect() == [(JOB, Outcome("success"))]
 
 
-def test_a_job_that_its_process_never_read_goes_back_unspent(ready):
-    ready.performers.begin(ready.performers.wanted()[0], [JOB])
+def test_a_job_that_its_process_never_began_goes_back_unspent(ready):
+    ready.begin(0, JOB, begun=0)
 
-    ready.hear(0, ends=UNREAD)
+    ready.hear(0, ends=CLOSED)
 
     assert ready.performers.collect() == [(JOB, Outcome("released"))]
 
@@ -506,14 +552,14 @@ def test_a_job_that_its_process_never_read_goes_back_unspent(ready):
 def test_a_job_that_its_process_did_not_take_goes_back_unspent(ready):
     ready.started[0].takes = False
 
-    ready.performers.begin(ready.performers.wanted()[0], [JOB])
+    ready.begin(0, JOB, begun=0)
 
     assert ready.performers.collect() == [(JOB, Outcome("released"))]
     assert ready.started[0].killed
 
 
 def test_a_job_that_writes_to_the_runner_itself_is_blamed(ready):
-    ready.performers.begin(ready.performers.wanted()[0], [JOB])
+    ready.begin(0, JOB)
 
     ready.hear(0, ends=GARBLED)
 
@@ -522,7 +568,7 @@ def test_a_job_that_writes_to_the_runner_itself_is_blamed(ready):
 
 
 def test_a_busy_process_that_is_gone_is_noticed_though_its_socket_is_silent(ready):
-    ready.performers.begin(ready.performers.wanted()[0], [JOB])
+    ready.begin(0, JOB)
     process = ready.started[0]
     process.is_over = True
 
@@ -538,7 +584,7 @@ KILLED = "JobTimeout: ran longer than its max_runtime of {} s, did not end withi
 
 
 def test_a_job_that_goes_on_after_its_limit_and_grace_is_killed(ready, passing, caplog):
-    ready.performers.begin(ready.performers.wanted()[0], [JOB])
+    ready.begin(0, JOB)
     passing.seconds += OVER - 0.1
     assert ready.performers.collect() == []
     assert ready.performers.patience() == pytest.approx(0.1)
@@ -556,7 +602,7 @@ def test_a_job_that_goes_on_after_its_limit_and_grace_is_killed(ready, passing, 
 
 
 def test_after_a_time_out_the_next_process_is_started_without_a_pause(ready, passing):
-    ready.performers.begin(ready.performers.wanted()[0], [JOB])
+    ready.begin(0, JOB)
     passing.seconds += OVER
 
     ready.performers.collect()
@@ -568,7 +614,7 @@ def test_after_a_time_out_the_next_process_is_started_without_a_pause(ready, pas
 @pytest.mark.parametrize("max_runtime", [1, 100_000])
 def test_the_limits_that_a_process_tells_of_its_job_hold(ready, passing, max_runtime):
     own = Limits(max_runtime=max_runtime, max_attempts=1)
-    ready.performers.begin(ready.performers.wanted()[0], [JOB])
+    ready.begin(0, JOB)
     passing.seconds += 30  # for loading
     ready.hear(0, Begun(7, own))
     passing.seconds += max_runtime + 1.9
@@ -582,10 +628,9 @@ def test_the_limits_that_a_process_tells_of_its_job_hold(ready, passing, max_run
 
 
 def test_limits_told_of_one_job_are_not_those_of_the_next(ready, passing):
-    first, _ = ready.performers.wanted()
-    ready.performers.begin(first, [JOB])
+    ready.begin(0, JOB)
     ready.hear(0, Begun(7, Limits(max_runtime=1)), Done(7, Outcome("success")))
-    ready.performers.begin(first, [replace(JOB, id=8)])
+    ready.begin(0, JOB._replace(id=8))
     ready.hear(0, Begun(7, Limits(max_runtime=1)))
     ready.performers.collect()
     passing.seconds += OVER - 1
@@ -594,7 +639,7 @@ def test_limits_told_of_one_job_are_not_those_of_the_next(ready, passing):
 
 
 def test_a_death_counts_against_the_limits_that_were_told(ready):
-    ready.performers.begin(ready.performers.wanted()[0], [JOB])
+    ready.begin(0, JOB)
 
     ready.hear(0, Begun(7, Limits(max_attempts=1)), ends=CLOSED)
 
@@ -603,7 +648,7 @@ def test_a_death_counts_against_the_limits_that_were_told(ready):
 
 
 def test_a_job_that_ended_just_before_the_kill_has_its_outcome(ready, passing):
-    ready.performers.begin(ready.performers.wanted()[0], [JOB])
+    ready.begin(0, JOB)
     passing.seconds += OVER
     ready.started[0].says = [Done(7, Outcome("success"))]
 
@@ -612,8 +657,8 @@ def test_a_job_that_ended_just_before_the_kill_has_its_outcome(ready, passing):
 
 
 def test_a_process_that_takes_leave_gets_no_job_and_is_replaced_without_a_pause(ready, caplog):
-    first, second = ready.performers.wanted()
-    ready.performers.begin(first, [JOB])
+    _, second = ready.performers.wanted()
+    ready.begin(0, JOB)
     ready.hear(0, Done(7, Outcome("success"), leaves="has had enough"))
     assert ready.performers.collect() == [(JOB, Outcome("success"))]
     assert ready.performers.wanted() == [second]
@@ -627,7 +672,7 @@ def test_a_process_that_takes_leave_gets_no_job_and_is_replaced_without_a_pause(
 
 
 def test_a_process_that_takes_leave_but_stays_is_killed(ready, passing):
-    ready.performers.begin(ready.performers.wanted()[0], [JOB])
+    ready.begin(0, JOB)
     ready.hear(0, Done(7, Outcome("success"), leaves="has had enough"))
     ready.performers.collect()
     assert not ready.started[0].killed
@@ -683,7 +728,7 @@ def test_a_process_that_cannot_be_started_is_said_once_and_tried_again(
     def no_more(name, start, lease, *, output):
         raise OSError("too many processes")
 
-    monkeypatch.setattr(place_module, "PerformerProcess", no_more)
+    monkeypatch.setattr(job_place_module, "PerformerProcess", no_more)
     team.hear(0, ends=CLOSED)
     for _ in range(3):
         passing.seconds += 31
@@ -697,9 +742,8 @@ def test_a_process_that_cannot_be_started_leaves_running_jobs_alone(ready, passi
     def no_more(name, start, lease, *, output):
         raise OSError("too many processes")
 
-    monkeypatch.setattr(place_module, "PerformerProcess", no_more)
-    first, _ = ready.performers.wanted()
-    ready.performers.begin(first, [JOB])
+    monkeypatch.setattr(job_place_module, "PerformerProcess", no_more)
+    ready.begin(0, JOB)
     ready.hear(1, ends=CLOSED)
     passing.seconds += 31
     assert ready.performers.collect() == []
@@ -740,7 +784,7 @@ def test_without_patience_a_process_may_die_twice_while_it_loads(make_team, pass
 def test_without_patience_running_jobs_are_waited_for_and_no_more_begun(make_team):
     team = make_team(give_up=True)
     team.hear(1, Ready(EMPTY))
-    team.performers.begin(team.places[1].find, [JOB])
+    team.begin(1, JOB)
     team.hear(0, Broken("the app is broken"), ends=CLOSED)
     assert team.performers.collect() == []
 
@@ -751,10 +795,9 @@ def test_without_patience_running_jobs_are_waited_for_and_no_more_begun(make_tea
 
 
 def test_to_abandon_gives_running_jobs_back_and_keeps_what_is_done(ready):
-    first, second = ready.performers.wanted()
-    other = replace(JOB, id=8)
-    ready.performers.begin(first, [JOB])
-    ready.performers.begin(second, [other])
+    other = JOB._replace(id=8)
+    ready.begin(0, JOB)
+    ready.begin(1, other)
     ready.hear(0, Done(7, Outcome("success")))
 
     settlements = ready.performers.abandon()
@@ -766,14 +809,14 @@ def test_to_abandon_gives_running_jobs_back_and_keeps_what_is_done(ready):
 
 
 def test_to_abandon_heeds_what_was_said_before_the_kill(ready):
-    ready.performers.begin(ready.performers.wanted()[0], [JOB])
+    ready.begin(0, JOB)
     ready.started[0].says = [Done(7, Outcome("success"))]
 
     assert ready.performers.abandon() == [(JOB, Outcome("success"))]
 
 
 def test_to_close_dismisses_every_process_before_it_ends_them(ready):
-    ready.performers.begin(ready.performers.wanted()[0], [JOB])
+    ready.begin(0, JOB)
 
     ready.performers.close()
 
@@ -784,11 +827,222 @@ def test_to_close_dismisses_every_process_before_it_ends_them(ready):
 def test_the_most_urgent_place_decides_how_long_to_sleep(ready, passing):
     assert ready.performers.patience() == float("inf")
 
-    ready.performers.begin(ready.performers.wanted()[0], [JOB])
+    ready.begin(0, JOB)
     assert ready.performers.patience() == 1
 
     ready.hear(1, ends=CLOSED)
     assert ready.performers.patience() == pytest.approx(0.1)
+
+
+# Chunks: several jobs handed out together
+
+
+def chunk(*ids):
+    return [JOB._replace(id=id_) for id_ in ids]
+
+
+def ids(settlements, kind):
+    return [job.id for job, outcome in settlements if outcome.kind == kind]
+
+
+@pytest.fixture
+def quick(ready):
+    """Jobs at the first place have taken no time so far."""
+    for _ in range(50):
+        ready.places[0]._pace.took(1, 0)
+    return ready
+
+
+def test_jobs_of_which_nothing_is_said_have_ended_as_usual(quick):
+    quick.begin(0, *chunk(1, 2, 3), begun=3)
+
+    quick.hear(0, Done(3, Outcome("error", "oh", run_at=1)))
+
+    usual = Outcome("success", delete=True)
+    assert [outcome for _, outcome in quick.performers.collect()] == [
+        usual,
+        usual,
+        Outcome("error", "oh", run_at=1),
+    ]
+    assert not quick.performers.busy
+
+
+def test_the_usual_end_is_that_of_the_group(passing, started):
+    group = Group("sqlite", ("default",), 1, Limits(delete_successful_jobs=False), 5.0)
+    place = JobPlace("worker.0", "worker.0/me", group, START)
+    place.launch()
+    place.loaded(EMPTY)
+    place.begin(chunk(1, 2))
+
+    [(_, outcome), _] = place.done(2, Outcome("success"))
+
+    assert outcome == Outcome("success", delete=False)
+    place.tray.close()
+
+
+def test_one_chunk_waits_at_hand_behind_quick_jobs_and_no_more(quick):
+    wish = quick.places[0].wish()
+    assert wish.limit == defaults.CHUNK_JOBS
+
+    quick.begin(0, *chunk(1, 2))
+    assert quick.places[0].wish() == wish
+    quick.begin(0, *chunk(3, 4), begun=0)
+    assert quick.places[0].wish() is None
+
+    quick.take(0)
+    quick.hear(0, Done(2, Outcome("success")))
+    assert quick.places[0].wish() is not None
+
+
+def test_nothing_waits_behind_jobs_that_take_long(ready):
+    for _ in range(20):
+        ready.places[0]._pace.took(1, 3 * defaults.AHEAD)
+
+    ready.begin(0, JOB)
+
+    assert ready.places[0].wish() is None
+
+
+def test_what_has_ended_in_a_chunk_is_recorded_while_it_goes_on(quick, passing):
+    quick.begin(0, *chunk(1, 2, 3, 4), begun=3)
+    assert quick.performers.patience() == defaults.SILENCE
+    passing.seconds += 0.9 * defaults.SILENCE
+    assert quick.performers.collect() == []
+    passing.seconds += 0.2 * defaults.SILENCE
+
+    assert ids(quick.performers.collect(), "success") == [1, 2]
+
+
+def test_jobs_behind_one_that_takes_long_go_back(quick, passing):
+    quick.begin(0, *chunk(1, 2, 3), begun=1)
+    passing.seconds += 2 * defaults.SILENCE
+    assert ids(quick.performers.collect(), "released") == [2, 3]
+    assert quick.performers.busy
+    assert quick.performers.patience() == 1
+
+    quick.hear(0, Done(1, Outcome("success")), Cut())
+
+    assert ids(quick.performers.collect(), "success") == [1]
+
+
+def test_a_chunk_that_goes_on_is_left_alone(quick, passing):
+    quick.begin(0, *chunk(1, 2, 3, 4), begun=1)
+    for _ in range(2):
+        passing.seconds += 1.1 * defaults.SILENCE
+        quick.take(0)
+        assert ids(quick.performers.collect(), "released") == []
+    passing.seconds += 5 * defaults.SILENCE  # more than these took
+    assert ids(quick.performers.collect(), "released") == [4]
+
+
+def test_a_place_gets_nothing_before_it_has_dropped_what_was_taken_back(quick, passing):
+    quick.begin(0, *chunk(1, 2))
+    passing.seconds += 2 * defaults.SILENCE
+    quick.performers.collect()
+    quick.hear(0, Done(1, Outcome("success")))
+    assert quick.places[0].is_free()
+    assert quick.places[0].wish() is None
+
+    quick.hear(0, Cut())
+
+    assert quick.places[0].wish() is not None
+
+
+def test_to_recall_takes_back_what_has_not_begun(quick):
+    quick.begin(0, *chunk(1, 2, 3), begun=2)
+
+    quick.performers.recall()
+
+    settlements = quick.performers.collect()
+    assert ids(settlements, "released") == [3]
+    assert ids(settlements, "success") == []
+    assert quick.performers.busy
+
+
+def test_of_a_process_that_dies_only_the_job_that_ran_is_blamed(quick):
+    quick.begin(0, *chunk(1, 2, 3, 4), begun=3)
+
+    quick.hear(0, ends=CLOSED)
+
+    settlements = quick.performers.collect()
+    assert ids(settlements, "success") == [1, 2]
+    assert ids(settlements, "error") == [3]
+    assert ids(settlements, "released") == [4]
+    assert not quick.performers.busy
+
+
+def test_of_a_process_that_is_killed_for_time_only_the_job_that_ran_is_blamed(quick, passing):
+    quick.begin(0, *chunk(1, 2, 3), begun=2)
+    passing.seconds += OVER
+
+    assert ids(quick.performers.collect(), "success") == [1]  # and the next has all its time
+    passing.seconds += OVER
+
+    (back, _), (job, outcome) = quick.performers.collect()
+
+    assert back.id == 3
+    assert (job.id, outcome.kind) == (2, "error")
+    assert "JobTimeout" in outcome.error
+
+
+def test_each_job_of_a_chunk_has_all_its_time(quick, passing):
+    quick.begin(0, *chunk(1, 2), begun=1)
+    quick.performers.recall()
+    passing.seconds += OVER - 1
+    assert ids(quick.performers.collect(), "error") == []
+    quick.hear(0, Begun(1, Limits(max_runtime=2 * OVER)))
+    passing.seconds += 2
+
+    assert quick.performers.collect() == []
+
+
+def test_to_abandon_gives_a_chunk_back_with_the_job_that_ran(quick):
+    quick.begin(0, *chunk(1, 2, 3), begun=2)
+
+    settlements = quick.performers.abandon()
+
+    assert ids(settlements, "success") == [1]
+    assert sorted(ids(settlements, "released")) == [2, 3]
+
+
+def test_a_process_that_takes_leave_leaves_the_rest_of_its_chunk(quick):
+    quick.begin(0, *chunk(1, 2, 3), begun=2)
+
+    quick.hear(0, Done(2, Outcome("success"), leaves="has had enough"))
+
+    settlements = quick.performers.collect()
+    assert ids(settlements, "success") == [1, 2]
+    assert ids(settlements, "released") == [3]
+
+
+def test_to_renew_takes_back_what_has_not_begun(quick):
+    quick.begin(0, *chunk(1, 2))
+
+    quick.performers.renew()
+    assert ids(quick.performers.collect(), "released") == [2]
+    assert not quick.started[0].dismissed
+
+    quick.hear(0, Done(1, Outcome("success")), Cut())
+    assert quick.started[0].dismissed
+
+
+def test_what_is_too_large_to_be_handed_out_at_once_goes_back(quick):
+    large = [job._replace(handler="x" * defaults.CHUNK_BYTES) for job in chunk(1, 2, 3, 4)]
+
+    quick.begin(0, *large)
+    assert ids(quick.performers.collect(), "released") == [3, 4]
+
+    quick.begin(0, *[job._replace(handler=3 * job.handler) for job in large[2:]], begun=0)
+    assert ids(quick.performers.collect(), "released") == [3, 4]
+    assert [len(message.jobs) for message in quick.started[0].sent] == [2]
+    assert quick.places[0].wish() is None  # such a one is not found again and again
+
+
+def test_a_single_job_is_handed_out_however_large_it_is(quick):
+    quick.begin(0, JOB._replace(handler="x" * 1_000_000))
+
+    assert len(quick.started[0].sent) == 1
+    assert quick.performers.collect() == []
 
 
 # Real processes
@@ -842,7 +1096,7 @@ def test_to_send_to_a_process_that_is_gone_is_no_error(begin):
     os.kill(process.pid, signal.SIGKILL)
     wait_until(process.has_ended, "the performer's end")
 
-    assert not process.send(Perform(JOB))
+    assert not process.send(Perform((JOB,)))
 
     assert process.ended_how() == "was killed by SIGKILL"
 
@@ -865,7 +1119,7 @@ def test_a_process_that_was_killed_says_whether_for_want_of_memory(
 
     os.kill(process.pid, signal.SIGKILL)
 
-    assert process.ended_how() == says
+    assert process.ended_how(DEADLINE) == says
 
 
 def test_a_process_that_hangs_while_it_loads_is_killed_with_all_it_started(
@@ -912,7 +1166,7 @@ def test_to_send_to_a_process_that_does_not_read_gives_up(begin, monkeypatch):
     assert next_of(process) == ([Ready(EMPTY)], "")
     os.kill(process.pid, signal.SIGSTOP)
 
-    assert not process.send(Perform(replace(JOB, handler="x" * 900_000)))
+    assert not process.send(Perform((JOB._replace(handler="x" * 900_000),)))
 
 
 def test_what_a_killed_process_said_can_still_be_read(begin):
@@ -1008,13 +1262,21 @@ def test_a_group_that_an_app_no_longer_has_is_refused_for_good(project):
 
 
 @pytest.fixture
-def alone(project):
+def tokens():
+    tokens = Tokens()
+    yield tokens
+    tokens.close()
+
+
+@pytest.fixture
+def alone(project, tokens):
     """A performer whose runner is this test, and the channel to it."""
     ours, theirs = socket.socketpair()
     with theirs:
+        descriptors = [theirs.fileno(), tokens.reader]
         process = subprocess.Popen(
-            [sys.executable, "-m", "litejobs.perform", str(theirs.fileno()), "alone"],
-            pass_fds=[theirs.fileno()],
+            [sys.executable, "-m", "litejobs.perform", ",".join(map(str, descriptors)), "alone"],
+            pass_fds=descriptors,
             cwd=project.directory,
             stderr=subprocess.PIPE,
             text=True,
@@ -1108,7 +1370,7 @@ def test_a_performer_tells_what_its_app_is(project, alone):
     assert process.wait(DEADLINE) == 0
 
 
-def test_a_performer_whose_runner_is_gone_ends_after_its_job_without_a_word(project, alone):
+def test_a_performer_whose_runner_is_gone_ends_after_its_job_without_a_word(project, alone, tokens):
     process, channel = alone
     project.write(
         "script.py",
@@ -1125,9 +1387,11 @@ def test_a_performer_whose_runner_is_gone_ends_after_its_job_without_a_word(proj
         """,
     )
     database = str(project.directory / "db.sqlite")
-    channel.send(Start(None, str(project.directory), database, 0, logging.ERROR))
+    start = Start(None, str(project.directory), database, 0, logging.ERROR, tokens=tokens.reader)
+    channel.send(start)
     assert channel.receive() == Ready(EMPTY)
-    channel.send(Perform(JOB))
+    tokens.lay(1)
+    channel.send(Perform((JOB,)))
     wait_until((project.directory / "begun").exists, "the job to begin")
 
     channel.close()
@@ -1159,8 +1423,7 @@ def test_an_app_that_no_process_can_be_started_for_is_refused(monkeypatch):
 
 
 def test_to_renew_replaces_idle_processes_at_once_and_busy_ones_after_their_job(ready):
-    first, _ = ready.performers.wanted()
-    ready.performers.begin(first, [JOB])
+    ready.begin(0, JOB)
 
     ready.performers.renew()
 

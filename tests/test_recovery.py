@@ -61,6 +61,44 @@ def test_a_dead_workers_job_gets_an_error_and_waits_out_its_backoff(adapter, clo
     )
 
 
+def test_of_what_a_dead_worker_has_found_only_what_it_began_is_blamed(adapter, leave):
+    lease = Lease(adapter.run_directory)
+    worker = dead(lease.name)
+    found = [leave(worker) for _ in range(3)]
+    lease.new_slot().note(found[1].id, found[1].attempts)
+    lease.forget()  # as the system does at the end of a process
+
+    recovered = adapter.recover(any_limits)
+
+    kinds = {job.id: outcome.kind for job, outcome in recovered}
+    assert kinds == {1: "released", 2: "error", 3: "released"}
+    assert sorted(rows(adapter)) == [(1, "ready", 0), (2, "scheduled", 1), (3, "ready", 0)]
+
+
+def test_an_earlier_attempt_of_a_job_that_was_found_again_is_not_the_one_it_began(adapter, leave):
+    lease = Lease(adapter.run_directory)
+    job = leave(dead(lease.name))
+    lease.new_slot().note(job.id, job.attempts - 1)
+    lease.forget()
+
+    [(_, outcome)] = adapter.recover(any_limits)
+
+    assert outcome.kind == "released"
+
+
+def test_what_others_have_to_recover_keeps_the_lease_that_tells_of_it(adapter, leave):
+    lease = Lease(adapter.run_directory)
+    leave(dead(lease.name), queue="mine")
+    theirs = leave(dead(lease.name), queue="theirs")
+    lease.new_slot().note(theirs.id, theirs.attempts)
+    lease.forget()
+
+    adapter.recover(lambda job: DEFAULTS if job.queue == "mine" else None)
+    [(job, outcome)] = adapter.recover(lambda job: DEFAULTS if job.queue == "theirs" else None)
+
+    assert (job, outcome.kind) == (theirs, "error")
+
+
 def test_a_living_workers_job_is_left_alone_however_long_it_takes(adapter, clock, leave):
     own = Lease(adapter.run_directory)
     leave(identity.locked_by("w", own.name))
@@ -373,7 +411,7 @@ def loop(adapter, clock, monkeypatch):
         def collect(self):
             return []
 
-        abandon = collect
+        abandon = recall = collect
 
         def patience(self):
             return 100

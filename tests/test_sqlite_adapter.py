@@ -301,8 +301,7 @@ def test_a_released_job_goes_back_as_it_was_found(adapter, job):
 )
 def test_an_attempt_that_lost_its_job_changes_nothing(adapter, job, outcome, stale, caplog):
     before = rows(adapter, "*")
-    values = {name: getattr(job, name) for name in StoredJob.__slots__} | stale
-    loser = StoredJob(**values)
+    loser = job._replace(**stale)
 
     adapter.exchange([(loser, outcome)], [])
 
@@ -311,6 +310,26 @@ def test_an_attempt_that_lost_its_job_changes_nothing(adapter, job, outcome, sta
     assert record.levelno == logging.WARNING
     expected = f"job {loser.id} was no longer ours: its {outcome.kind} changed nothing"
     assert record.getMessage() == expected
+
+
+@pytest.mark.parametrize("kind", ["deleted success", "success", "released"])
+def test_of_many_that_ended_alike_those_that_were_lost_are_told(adapter, clock, kind, caplog):
+    adapter.schedule([NewJob("{}", "default", 50, clock.now())] * 5)
+    found = adapter.find(worker="w", queues=["*"], max_runtime=60, limit=5)
+    outcome = OUTCOMES[kind]
+    adapter.exchange([(found[1], OUTCOMES["error"])], [])
+    stolen = [job._replace(locked_by="another") for job in found[3:4]]
+
+    adapter.exchange([(job, outcome) for job in [*found[:3], *stolen, found[4]]], [])
+
+    told = [record.getMessage() for record in caplog.records]
+    assert told == [
+        f"job {id_} was no longer ours: its {outcome.kind} changed nothing" for id_ in (2, 4)
+    ]
+    states = dict(rows(adapter, "id, state"))
+    assert (states[2], states[4]) == (SCHEDULED, RUNNING)
+    after = {"deleted success": None, "success": SUCCEEDED, "released": READY}[kind]
+    assert [states.get(id_) for id_ in (1, 3, 5)] == [after] * 3
 
 
 @pytest.mark.parametrize("outcome", OUTCOMES.values(), ids=OUTCOMES)
@@ -461,8 +480,7 @@ def test_with_normal_durability_nothing_waits_for_the_disk(database, clock, driv
 
 
 def plan(adapter, statement):
-    names = ("queues", "known", "workers", "now", "limit", "worker", "id", "attempts", "error")
-    values = dict.fromkeys((*names, "run_at", "queue", "key", "value", "priority", "handler"), "[]")
+    values = dict.fromkeys(re.findall(r":(\w+)", getattr(adapter.sql, statement)), "[]")
     text = getattr(adapter.sql, statement)
     return [step[3] for step in adapter.connection.execute(f"EXPLAIN QUERY PLAN {text}", values)]
 

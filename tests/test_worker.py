@@ -54,7 +54,8 @@ def make_worker(adapter, clock, request, monkeypatch):
         execution = Execution(loader, limits, clock, logging.getLogger("litejobs"))
         stop = Stop()
         stops.append(stop)
-        return Worker(adapter, Inline(execution, FIND, Guard()), stop=stop, clock=clock, **options)
+        inline = Inline(execution, FIND, Guard(), stop=stop)
+        return Worker(adapter, inline, stop=stop, clock=clock, **options)
 
     yield make
     for stop in stops:
@@ -440,6 +441,33 @@ def test_the_loop_serves_all_workers_until_each_has_finished(make_worker, adapte
 
     assert sorted(calls) == ["a", "b", "c"]
     assert all(worker.finished for worker in workers)
+
+
+class Busy:
+    """A worker that always has something to do, until somebody is heard."""
+
+    def __init__(self):
+        self.finished = False
+
+    def work_once(self):
+        return not self.finished
+
+    def patience(self):
+        return 0
+
+    def abandon(self): ...
+
+
+def test_the_loop_hears_what_is_ready_however_much_there_is_to_do(make_worker):
+    stop = make_worker().stop
+    busy = Busy()
+    stop.request()
+
+    with selectors.DefaultSelector() as selector:
+        selector.register(stop, selectors.EVENT_READ, lambda: setattr(busy, "finished", True))
+        work([busy], selector)
+
+    assert busy.finished
 
 
 def test_the_loop_sleeps_until_it_is_told_to_stop(make_worker, adapter):

@@ -18,6 +18,9 @@ class BaseAdapter(ABC):
     #: Where the workers on this storage wake each other; None: they look every sleep_delay.
     run_directory: str | None = None
 
+    #: Whether ``exchange`` is one transaction, so that several jobs together cost less.
+    batches = False
+
     #: Where the adapter says what it notices.
     logger: logging.Logger = logging.getLogger("litejobs")
 
@@ -145,9 +148,13 @@ class BaseAdapter(ABC):
             case _:
                 held = self.release(job)
         if not held:
-            self.logger.warning(
-                "job %d was no longer ours: its %s changed nothing", job.id, outcome.kind
-            )
+            self.tell_lost(job, outcome)
+
+    def tell_lost(self, job: StoredJob, outcome: Outcome) -> None:
+        """Say that a job was another's when its outcome was to be recorded."""
+        self.logger.warning(
+            "job %d was no longer ours: its %s changed nothing", job.id, outcome.kind
+        )
 
     def ring(self) -> None:
         """Wake the workers that wait in ``run_directory``: to be called once jobs are stored."""

@@ -72,7 +72,8 @@ class Tally:
 
     def document(self) -> dict[str, Any]:
         """What happened, for another program."""
-        outcomes = {kind: self.counts[kind] for kind in get_args(Outcome.__annotations__["kind"])}
+        kinds = get_args(Outcome.__annotations__["kind"])
+        outcomes = {kind: self.counts[kind] for kind in kinds if kind != "released"}  # no run
         return {
             "runs": self.counts.total(),
             "seconds": round(self.seconds, 3),

@@ -18,10 +18,12 @@ from litejobs.performers.alarm import Alarm
 from litejobs.performers.manifest import Manifest
 from litejobs.performers.surroundings import Surroundings
 from litejobs.performers.tenure import Tenure
+from litejobs.performers.tokens import Taker
 from litejobs.performers.wire import (
     Broken,
     Channel,
     Cleared,
+    Cut,
     Done,
     Idle,
     Leaves,
@@ -34,6 +36,7 @@ from litejobs.performers.wire import (
     Start,
 )
 from litejobs.rules.error_text import describe, headline
+from litejobs.rules.outcome import after_success
 from litejobs.rules.text import printable
 
 Task = Callable[[Channel], None]
@@ -45,7 +48,7 @@ def serve(descriptors: Sequence[int], load: Load) -> None:
     """
     Speak with the runner until it is gone, by the first of *descriptors*, a socket.
 
-    The others are the runner's lease, held as long as this process lives.
+    The others are the runner's lease, held as long as this process lives, and tokens.
     """
     for descriptor in descriptors:
         os.set_inheritable(descriptor, False)  # noqa: FBT003
@@ -55,12 +58,12 @@ def serve(descriptors: Sequence[int], load: Load) -> None:
     # would inherit that.
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, lambda *_: None)
-    end, *lease = descriptors
+    end, *others = descriptors
     channel = Channel(socket.socket(fileno=end))
 
     def let_go() -> None:
         channel.close()
-        for descriptor in lease:
+        for descriptor in others:
             os.close(descriptor)
 
     os.register_at_fork(after_in_child=let_go)
@@ -87,19 +90,52 @@ def _do(start: Start, load: Load, channel: Channel) -> None:
 
 def perform(execution: Execution, start: Start, channel: Channel) -> None:
     """Run jobs as the runner hands them out, until one has timed out or its tenure is over."""
-    alarm = Alarm(start.limits, channel.send)
-    tenure = Tenure(start.max_jobs, start.max_memory)
-    surroundings = Surroundings()
-    leaves = ""
+    if start.tokens is None:  # it was only asked what the app is
+        return
+    performance = _Performance(execution, start, channel, Taker(start.tokens))
     with suppress(OSError):  # the runner is gone, or this is a forked child of a job
-        while not leaves and isinstance(message := channel.receive(), Perform):
-            alarm.expect()
-            result = execution.run(message.job, alarm)
-            leaves = "timed out" if alarm.timed_out else tenure.why_over()
-            channel.send(Done(message.job.id, result, leaves))
-            surroundings.restore()
+        while isinstance(message := channel.receive(), Perform) and performance.goes_on(message):
+            pass
     with suppress(BaseException):  # what is left of async jobs ends here
         execution.close()
+
+
+class _Performance:
+    """What one performer needs to run its jobs."""
+
+    def __init__(self, execution: Execution, start: Start, channel: Channel, tokens: Taker) -> None:
+        self._execution = execution
+        self._channel = channel
+        self._usual = after_success(start.limits)
+        self._tokens = tokens
+        os.register_at_fork(after_in_child=tokens.forget)
+        self._slot = start.slot
+        self._alarm = Alarm(start.limits, channel.send)
+        self._tenure = Tenure(start.max_jobs, start.max_memory)
+        self._surroundings = Surroundings()
+
+    def goes_on(self, chunk: Perform) -> bool:
+        """Run the jobs of a chunk for which there is a token; False if others are not to follow."""
+        ended: Done | None = None  # of the job before, if it is not said
+        for job in chunk.jobs:
+            if not self._tokens.take():
+                if ended is not None:
+                    self._channel.send(ended)
+                self._channel.send(Cut())
+                break
+            if self._slot is not None:
+                self._slot.note(job.id, job.attempts)
+            self._alarm.expect()
+            result = self._execution.run(job, self._alarm)
+            leaves = "timed out" if self._alarm.timed_out else self._tenure.why_over()
+            ended = Done(job.id, result, leaves)
+            if job is chunk.jobs[-1] or leaves or result != self._usual:
+                self._channel.send(ended)
+                ended = None
+            self._surroundings.restore()
+            if leaves:
+                return False
+        return True
 
 
 def work(worker: InlineWorker, start: Start, channel: Channel) -> None:

@@ -9,7 +9,7 @@ from litejobs import defaults
 from litejobs.errors import ConfigurationError, LitejobsError
 from litejobs.performers.manifest import Manifest
 from litejobs.performers.place import Place
-from litejobs.performers.wire import GARBLED, UNREAD, Broken, Message, Ready
+from litejobs.performers.wire import GARBLED, Broken, Message, Ready
 from litejobs.rules.text import printable_lines
 
 P = TypeVar("P", bound=Place)
@@ -35,8 +35,8 @@ class Crew(ABC, Generic[P]):
     def ready(self, place: P, manifest: Manifest) -> None:
         """The process at *place* has loaded the app, which tells of itself what *manifest* says."""
 
-    def unread(self, place: P) -> None:
-        """The process at *place* went before it read all that it was told."""
+    def hung_up(self, place: P) -> None:
+        """The process at *place* speaks no more, and ends soon."""
 
     @abstractmethod
     def lost(self, place: P, what: str) -> bool:
@@ -71,14 +71,16 @@ class Crew(ABC, Generic[P]):
     def watch(self, place: P) -> None:
         """Notice the end of a process that its socket does not tell of."""
         assert place.process is not None
-        if place.is_overdue():
+        if place.hung_up:
+            if place.process.has_ended() or place.is_speechless():
+                self.bury(place, place.process.ended_how())
+        elif place.is_overdue():
             self.bury(place, f"did not load its app within {defaults.READINESS:g} s")
         elif place.lingers():
             self.leave(place)
         elif not place.is_free() and place.process.has_ended():
-            self._hear(place)
-            if place.process is not None:  # a process of its job still holds the socket
-                self.bury(place, place.process.ended_how())
+            self.listen(place)  # a process of its job may still hold the socket
+            self.bury(place, place.process.ended_how())
 
     def bury(self, place: P, what: str) -> None:
         """The process is over, or must be."""
@@ -93,12 +95,13 @@ class Crew(ABC, Generic[P]):
         """End the process at once; what it said before counts."""
         assert place.process is not None
         place.process.kill()
-        self._listen(place)
+        self.listen(place)
 
     def leave(self, place: P) -> None:
         """The process at *place* goes, whatever it is doing."""
         assert place.process is not None
-        self._selector.unregister(place.process)
+        if not place.hung_up:
+            self._selector.unregister(place.process)
         place.process.close()
         place.vacate()
 
@@ -133,15 +136,17 @@ class Crew(ABC, Generic[P]):
 
     def _hear(self, place: P) -> None:
         assert place.process is not None
-        end = self._listen(place)
-        if end == UNREAD:
-            self.unread(place)
+        end = self.listen(place)
         if end == GARBLED:
             self.bury(place, "wrote something of its own to the runner")
-        elif end:
+        elif end and place.process.has_ended():
             self.bury(place, place.process.ended_how())
+        elif end:  # it is about to, and others are not to wait for that
+            self._selector.unregister(place.process)
+            place.hangs_up()
+            self.hung_up(place)
 
-    def _listen(self, place: P) -> str:
+    def listen(self, place: P) -> str:
         """Heed what the process says; why it will say no more, or an empty text."""
         assert place.process is not None
         messages, end = place.process.arrived()

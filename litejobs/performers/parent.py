@@ -11,66 +11,12 @@ from litejobs.execution import log_error
 from litejobs.handler import job_name
 from litejobs.job import Find, Limits, Outcome, Settlement, StoredJob
 from litejobs.performers.crew import Crew
-from litejobs.performers.manifest import Group, Manifest
-from litejobs.performers.output import Output
-from litejobs.performers.place import Place
-from litejobs.performers.wire import Begun, Done, Message, Perform, Start
+from litejobs.performers.job_place import JobPlace
+from litejobs.performers.manifest import Manifest
+from litejobs.performers.wire import Begun, Cut, Done, Message
 from litejobs.rules.outcome import after_crash, after_error, released, too_long
 
 log = logging.getLogger("litejobs")
-
-
-class JobPlace(Place):
-    """Where one job at a time runs."""
-
-    def __init__(
-        self,
-        name: str,
-        locked_by: str,
-        group: Group,
-        start: Start,
-        lease: Sequence[int] = (),
-        *,
-        output: Output | None = None,
-    ) -> None:
-        super().__init__(name, start, lease, output=output)
-        self.group = group
-        self.find = Find(locked_by, group.queues, group.limits.max_runtime)
-        self.job: StoredJob | None = None
-        self._own: Limits | None = None  # of the job, if the process told them
-
-    def is_free(self) -> bool:
-        """Whether a job could begin here at once."""
-        return (
-            self.process is not None
-            and self.manifest is not None
-            and self.job is None
-            and not self.leaves
-        )
-
-    def begin(self, job: StoredJob) -> bool:
-        """Hand the job out; False if the process did not take it, so that it never begins."""
-        assert self.process is not None
-        self.job = job
-        self._own = None
-        self.counts_from_now(self.group.limits)
-        return self.process.send(Perform(job))
-
-    def begun(self, limits: Limits) -> None:
-        """The job that was handed out begins, with limits that may be its own."""
-        self._own = limits
-        self.counts_from_now(limits)
-
-    def limits_of(self, job: StoredJob) -> Limits:
-        """The limits of the job that runs here, as far as is known."""
-        assert self.manifest is not None
-        return self._own or self.manifest.limits_of(self.group, job.handler)
-
-    def take_job(self) -> StoredJob | None:
-        """The job that was running here no longer is."""
-        job, self.job = self.job, None
-        self.counts_no_more()
-        return job
 
 
 class Performers(Crew[JobPlace]):
@@ -103,28 +49,46 @@ class Performers(Crew[JobPlace]):
 
     @property
     def busy(self) -> bool:
-        return bool(self._settlements) or any(place.job for place in self.places)
+        return bool(self._settlements) or any(place.tray.jobs for place in self.places)
 
     def wanted(self) -> list[Find]:
         if self.why_hopeless():
             return []
-        return [place.find for place in self.places if place.is_free()]
+        # Idle ones first: a job is not to wait behind another for as long as it could begin.
+        places = sorted(self.places, key=lambda place: place.tray.chunks)
+        wishes = [place.wish() for place in places if place not in self._stale]
+        return [wish for wish in wishes if wish is not None]
 
     def begin(self, find: Find, jobs: Sequence[StoredJob]) -> None:
-        for job in jobs:  # one at most: a place wishes for no more
-            place = next(place for place in self.places if place.find is find)
-            if not place.begin(job):
-                self.unread(place)
-                self.bury(place, "did not take a job")
+        if not jobs:
+            return
+        place = next(place for place in self.places if place.locked_by == find.worker)
+        fitting = place.fitting(jobs)
+        self._settlements += [(job, released()) for job in jobs[len(fitting) :]]
+        if fitting and not place.begin(fitting):
+            self.kill(place)
+            self.bury(place, "did not take a job")
+
+    def recall(self) -> None:
+        for place in self.places:
+            self._settlements += place.take_back()
 
     def collect(self) -> list[Settlement]:
         for place in self.places:
             self.tend(place)
+            self._look(place)
         why = self.why_hopeless()
         if why and not self.busy:
             raise why
         settlements, self._settlements = self._settlements, []
         return settlements
+
+    def _look(self, place: JobPlace) -> None:
+        """See how far a chunk is; jobs that wait too long for the one that runs go to others."""
+        if place.is_to_be_heard() and not place.hung_up:
+            self.listen(place)
+            if place.is_held_up():
+                self._settlements += place.take_back()
 
     def limits_of(self, job: StoredJob) -> Limits | None:
         for place in self.places:
@@ -137,23 +101,33 @@ class Performers(Crew[JobPlace]):
         for place in self.places:
             if place.process is not None:
                 self.kill(place)
-                self.unread(place)
+                running = self._take_all(place)
+                if running is not None:  # a person has stopped it
+                    self._settlements.append((running, released()))
                 self.leave(place)
         settlements, self._settlements = self._settlements, []
         return settlements
 
+    def listen(self, place: JobPlace) -> str:
+        unbegun = place.tray.count_unbegun()  # first: see there
+        end = super().listen(place)
+        self._settlements += place.progress(unbegun)
+        return end
+
     def heed(self, place: JobPlace, message: Message) -> None:
         match message:
-            case Begun(id_, limits) if place.job is not None and place.job.id == id_:
-                place.begun(limits)
-            case Done(id_, result, why) if place.job is not None and place.job.id == id_:
-                self._settlements.append((place.job, result))
-                place.take_job()
+            case Begun(id_, limits):
+                self._settlements += place.begun(id_, limits)
+            case Done(id_, result, why):
+                self._settlements += place.done(id_, result)
                 if why:
                     log.debug("%s %s and is replaced", place.who, why)
+                    self._settlements += place.take_back()
                     place.takes_leave(why)
-                elif place in self._stale:
+                elif place in self._stale and place.is_free():
                     self._dismiss(place)
+            case Cut():
+                place.tray.dropped()
 
     def ready(self, place: JobPlace, manifest: Manifest) -> None:
         self._stale.discard(place)
@@ -164,9 +138,15 @@ class Performers(Crew[JobPlace]):
 
     def renew(self) -> None:
         self._stale = {place for place in self.places if place.manifest is not None}
+        self.recall()
         for place in self.places:
             if place.is_free():
                 self._dismiss(place)
+
+    def close(self) -> None:
+        super().close()
+        for place in self.places:
+            place.tray.close()
 
     def _dismiss(self, place: JobPlace) -> None:
         """Let an idle process end; the next one loads the code anew."""
@@ -176,23 +156,28 @@ class Performers(Crew[JobPlace]):
 
     def watch(self, place: JobPlace) -> None:
         if place.is_out_of_time():
+            self.listen(place)  # it may have begun another since
+        if place.is_out_of_time():
             self._time_out(place)
         else:
             super().watch(place)
 
-    def unread(self, place: JobPlace) -> None:
-        """The job at *place*, if there is one, was never begun or is stopped by a person."""
-        job = place.take_job()
-        if job is not None:
-            self._settlements.append((job, released()))
+    def hung_up(self, place: JobPlace) -> None:
+        self._settlements += place.take_back()
 
     def lost(self, place: JobPlace, what: str) -> bool:
         """The job that was running is held to account."""
-        job = place.take_job()
+        job = self._take_all(place)
         if job is None:
             return bool(place.leaves)
         self._blame(place, job, f"PerformerDied: {place.who} {what} while it ran this job")
         return True
+
+    def _take_all(self, place: JobPlace) -> StoredJob | None:
+        """Of a process that is gone, and was heard: what it did; the job that was running."""
+        self._settlements += place.take_back()
+        self._settlements += place.progress(0)
+        return place.take_running()
 
     def _blame(self, place: JobPlace, job: StoredJob, error: str) -> None:
         limits = place.limits_of(job)
@@ -205,7 +190,7 @@ class Performers(Crew[JobPlace]):
         """Kill a job that did not heed its limit; if it has ended after all, that counts."""
         self.kill(place)
         place.takes_leave("did not end in time")
-        job = place.take_job()
+        job = self._take_all(place)
         if job is not None:
             limits = place.limits_of(job)
             grace = f"{defaults.TIMEOUT_GRACE:g} s"

@@ -43,6 +43,7 @@ class Place:
         self.failed_starts = 0  # in a row
         self.leaves = ""  # why the process ends though all is well
         self._gone_by = 0.0
+        self.hung_up = False  # it has closed its socket
         self._job_ends_by = math.inf
         self._start = start
         self._output = output
@@ -63,8 +64,12 @@ class Place:
         if time.monotonic() < self._start_at:
             return False
         self.manifest = None
-        self.process = PerformerProcess(self.name, self._start, self._lease, output=self._output)
+        self.process = self.new_process()
         return True
+
+    def new_process(self) -> PerformerProcess:
+        """Start a process; raises OSError."""
+        return PerformerProcess(self.name, self._start, self._lease, output=self._output)
 
     def is_overdue(self) -> bool:
         """Whether the process takes longer to load than it may."""
@@ -91,6 +96,15 @@ class Place:
         self.leaves = why
         self._gone_by = time.monotonic() + defaults.FAREWELL
 
+    def hangs_up(self) -> None:
+        """The process has closed its socket, so that it is over or about to be."""
+        self.hung_up = True
+        self._gone_by = time.monotonic() + defaults.LAST_WORDS
+
+    def is_speechless(self) -> bool:
+        """Whether the process that has hung up takes longer to end than it may."""
+        return time.monotonic() > self._gone_by
+
     def lingers(self) -> bool:
         """Whether the process takes longer to end than it may."""
         return bool(self.leaves) and time.monotonic() > self._gone_by
@@ -111,12 +125,15 @@ class Place:
         self.counts_no_more()
         self._pause = 0.0 if self.leaves else min(longest, 2 * self._pause or first)
         self.leaves = ""
+        self.hung_up = False
         self._start_at = time.monotonic() + self._pause
 
     def patience(self) -> float:
         """Seconds until something is to be done here though its socket says nothing."""
         if self.process is None:
             return max(0.0, self._start_at - time.monotonic())
+        if self.hung_up:
+            return defaults.SILENCE
         if self.is_free():
             return math.inf
         return min(self.watch, max(0.0, self._job_ends_by - time.monotonic()))

@@ -11,7 +11,6 @@ from litejobs.performers.memory import kills
 from litejobs.performers.output import Output, Printed
 from litejobs.performers.wire import Channel, Message, Start
 
-_LAST_WORDS = 0.5  # seconds for a process whose socket closed to leave its exit code
 _PEEK = os.WEXITED | os.WNOWAIT | os.WNOHANG
 
 
@@ -86,9 +85,13 @@ class PerformerProcess:
         except ChildProcessError:  # somebody else reaped it
             return True
 
-    def ended_how(self) -> str:
-        """After the channel closed: end what is left of its session, and say what happened."""
-        if not self._ends_within(_LAST_WORDS):
+    def ended_how(self, patience: float = 0.0) -> str:
+        """
+        After the channel closed: end what is left of its session, and say what happened.
+
+        It gets *patience* seconds to end by itself.
+        """
+        if not self._ends_within(patience):
             self.kill()
             return "closed its connection to the runner and was killed"
         self.kill()

@@ -75,7 +75,6 @@ def _answer(process: PerformerProcess, start: Start, kind: type[A]) -> A | None:
             log.debug("%s", printable_lines(message.detail))
             raise message.error()
     if end:
-        raise ConfigurationError(
-            f"the app {start.app} does not load: its process {process.ended_how()}"
-        )
+        how = process.ended_how(defaults.LAST_WORDS)
+        raise ConfigurationError(f"the app {start.app} does not load: its process {how}")
     return None

@@ -11,14 +11,16 @@ from litejobs import errors
 from litejobs.errors import LitejobsError
 from litejobs.job import Limits, Outcome, StoredJob
 from litejobs.performers.manifest import Manifest
+from litejobs.run_directory.lease import Slot
 
 _LENGTH = 4  # bytes before each message
 _LONGEST = 1 << 30  # bytes of a message; more is no message of ours
 _SEND_PATIENCE = 1.0  # seconds for the other side, which is idle, to read
 
-#: Why nothing more arrives: the other side has closed; or it went before it read all that was sent;
-#: or what it sent is no message.
-CLOSED, UNREAD, GARBLED = "closed", "unread", "garbled"
+_READ = 65536  # bytes at a time
+_READS = 64  # at once at most: more than a socket holds
+#: Why nothing more arrives: the other side has closed, or what it sent is no message.
+CLOSED, GARBLED = "closed", "garbled"
 
 
 Task = Literal["perform", "work", "workoff", "clear"]
@@ -39,6 +41,8 @@ class Start(msgspec.Struct, frozen=True, tag=True):
     limits: Limits = Limits()  # what the runner takes the group's to be
     max_jobs: int | None = None  # after so many it is replaced
     max_memory: int | None = None  # MiB; above them it is replaced
+    tokens: int | None = None  # the descriptor of which it takes a byte for each job that it begins
+    slot: Slot | None = None  # where it notes which job that is
 
 
 class Ready(msgspec.Struct, frozen=True, tag=True):
@@ -63,9 +67,9 @@ class Broken(msgspec.Struct, frozen=True, tag=True):
 
 
 class Perform(msgspec.Struct, frozen=True, tag=True):
-    """To the performer: a job to run."""
+    """To the performer: a chunk of jobs to run one after the other, each if it gets its token."""
 
-    job: StoredJob
+    jobs: tuple[StoredJob, ...]
 
 
 class Begun(msgspec.Struct, frozen=True, tag=True):
@@ -76,11 +80,21 @@ class Begun(msgspec.Struct, frozen=True, tag=True):
 
 
 class Done(msgspec.Struct, frozen=True, tag=True):
-    """To the runner: what became of the job with that id."""
+    """
+    To the runner: what became of the job with that id.
+
+    Said of the last job that was run of a chunk, and of each whose outcome is not the usual
+    success: before the token of the next is taken. Those before it of which nothing was said have
+    ended with that.
+    """
 
     id: int
     outcome: Outcome
     leaves: str = ""  # why the performer takes no more jobs and ends
+
+
+class Cut(msgspec.Struct, frozen=True, tag=True):
+    """To the runner: no token was left for a job of a chunk; the rest of that chunk is dropped."""
 
 
 class Over(msgspec.Struct, frozen=True, tag=True):
@@ -120,6 +134,7 @@ Message = (
     | Perform
     | Begun
     | Done
+    | Cut
     | Over
     | Leaves
     | Settled
@@ -159,13 +174,20 @@ class Channel:
     def receive(self) -> Message | None:
         """Wait for the next message; None when the other side is gone."""
         while (message := self._next()) is None:
-            if self._fill():
+            if self._fill()[1]:
                 return None
         return message
 
     def arrived(self) -> tuple[list[Message], str]:
-        """Without waiting: the messages that are whole, and why no more come (or an empty text)."""
-        end = self._fill()
+        """
+        Without waiting: the messages that are whole, and why no more come (or an empty text).
+
+        All that was sent before the call has then arrived.
+        """
+        for _ in range(_READS):
+            size, end = self._fill()
+            if size < _READ:
+                break
         messages = []
         try:
             while (message := self._next()) is not None:
@@ -182,16 +204,16 @@ class Channel:
     def close(self) -> None:
         self._socket.close()
 
-    def _fill(self) -> str:
-        """Take in what has come; why no more will, or an empty text."""
+    def _fill(self) -> tuple[int, str]:
+        """Take in what has come: how many bytes, and why no more will, or an empty text."""
         try:
-            data = self._socket.recv(65536)
+            data = self._socket.recv(_READ)
         except BlockingIOError:
-            return ""
+            return 0, ""
         except ConnectionError:  # Linux: it closed while something sent to it was still unread
-            return UNREAD
+            return 0, CLOSED
         self._buffer += data
-        return "" if data else CLOSED
+        return len(data), "" if data else CLOSED
 
     def _next(self) -> Message | None:
         if len(self._buffer) < _LENGTH:

@@ -16,9 +16,10 @@ from litejobs.adapters.sqlite.adapter import SqliteAdapter
 from litejobs.clock import Clock, SystemClock
 from litejobs.errors import ConfigurationError, UnusableAppError
 from litejobs.job import Outcome
+from litejobs.performers.job_place import JobPlace
 from litejobs.performers.manifest import Group, Manifest
 from litejobs.performers.output import Output
-from litejobs.performers.parent import JobPlace, Performers
+from litejobs.performers.parent import Performers
 from litejobs.performers.place import Place
 from litejobs.performers.wire import Start, Task
 from litejobs.performers.workers import WorkerPlace, WorkerProcesses
@@ -225,7 +226,7 @@ class Runner:
         places = []
         for group, number, id_ in seats:
             name = worker_name(group.queues, id_)
-            start = self._start(number, group)
+            start = self._start(number, group, slot=lease.new_slot())
             who, fds = locked_by(name, lease.name), lease.descriptors
             places.append(JobPlace(name, who, group, start, fds, output=self._output(name)))
         performers = Performers(places, selector, self._clock, manifest, give_up=self._gives_up)

@@ -31,7 +31,7 @@ def after_crash(error: str, *, attempts: int, crashes: int, limits: Limits, now:
     """
     if crashes + 1 >= MAX_CRASHES:
         limits = replace(limits, max_attempts=attempts)
-    return replace(after_error(error, attempts=attempts, limits=limits, now=now), crashed=True)
+    return after_error(error, attempts=attempts, limits=limits, now=now)._replace(crashed=True)
 
 
 def too_long(limits: Limits) -> str:

@@ -5,21 +5,43 @@ Each process with workers holds a lock on a file of its own, whose name stands i
 system lets go of it when the process ends, whatever ends it; so a lock that can be had says that
 its holder is dead, and one that cannot, that it lives, though it may be stopped or the machine
 suspended. Time plays no part. https://man7.org/linux/man-pages/man2/flock.2.html
+
+A worker finds several jobs at once and runs one. Which one that is it notes in the file, in a slot
+of its own: after its death the others are known to have never been begun.
 """
 
 import fcntl
 import os
 import re
+import struct
 import threading
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import NamedTuple
 
 from litejobs.run_directory.identity import is_gone
 from litejobs.run_directory.paths import make
 
 _SUFFIX = ".lease"
 _NAME = re.compile(r"[0-9a-f]{32}")
+
+
+_RUN = struct.Struct("=qq")  # a job's id, and which attempt it was
+
+
+class Slot(NamedTuple):
+    """Where one worker notes, in a lease, the run that it begins."""
+
+    descriptor: int
+    number: int
+
+    def note(self, id_: int, attempts: int) -> None:
+        """To be called before the job with that id begins."""
+        # Without the note it would, after a crash of all, be tried once more than it should. That
+        # is no reason not to run it.
+        with suppress(OSError):
+            os.pwrite(self.descriptor, _RUN.pack(id_, attempts), self.number * _RUN.size)
 
 
 class Lease:
@@ -29,6 +51,7 @@ class Lease:
         #: Never the name of another.
         self.name = os.urandom(16).hex()
         self._path = self._descriptor = None
+        self._slots = 0
         if directory is not None:
             make(directory)
             self._path = Path(directory, f"{self.name}{_SUFFIX}")
@@ -38,6 +61,15 @@ class Lease:
     def descriptors(self) -> list[int]:
         """What a child process inherits to hold the lease too; empty where there is no file."""
         return [] if self._descriptor is None else [self._descriptor]
+
+    def new_slot(self) -> Slot | None:
+        """For one more worker; None where there is no file."""
+        if self._descriptor is None:
+            return None
+        slot = Slot(self._descriptor, self._slots)
+        self._slots += 1
+        slot.note(0, 0)
+        return slot
 
     def close(self) -> None:
         """Nothing is running any more."""
@@ -118,11 +150,24 @@ def is_dead(directory: str, locked_by: str) -> bool:
         return is_gone(locked_by)
 
 
-def sweep(directory: str) -> None:
-    """Remove the leases of processes that have ended; for when no row names them any more."""
+def begun_by(directory: str, locked_by: str) -> Collection[tuple[int, int]] | None:
+    """The runs that the workers of a lease began last, by id and attempt; None: not known."""
+    name = locked_by.rpartition("/")[2]
+    if not _NAME.fullmatch(name):
+        return None
+    try:
+        noted = Path(directory, f"{name}{_SUFFIX}").read_bytes()
+    except OSError:
+        return None
+    return set(_RUN.iter_unpack(noted[: len(noted) // _RUN.size * _RUN.size]))
+
+
+def sweep(directory: str, held: Collection[str]) -> None:
+    """Remove the leases of processes that have ended, but not those that locks in *held* name."""
+    named = {locked_by.rpartition("/")[2] for locked_by in held}
     for path in Path(directory).glob(f"*{_SUFFIX}"):
         with suppress(OSError):
-            if _is_free(path):
+            if path.stem not in named and _is_free(path):
                 path.unlink()
 
 

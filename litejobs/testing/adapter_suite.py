@@ -10,7 +10,6 @@ What an adapter promises, as tests: its author subclasses ``AdapterSuite`` and r
 
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -264,7 +263,7 @@ class AdapterSuite:
         clock.advance(0.001)
 
         [again] = find(adapter, worker="another")
-        assert again == replace(job, run_at=clock.now(), attempts=2, locked_by="another")
+        assert again == job._replace(run_at=clock.now(), attempts=2, locked_by="another")
 
     @pytest.mark.parametrize("outcome", _OUTCOMES.values(), ids=_OUTCOMES)
     @pytest.mark.parametrize(
@@ -274,7 +273,7 @@ class AdapterSuite:
     def test_an_attempt_that_lost_its_job_changes_nothing(
         self, adapter: BaseAdapter, job: StoredJob, outcome: Outcome, stale: dict[str, Any]
     ) -> None:
-        adapter.settle(replace(job, **stale), outcome)
+        adapter.settle(job._replace(**stale), outcome)
 
         assert find(adapter) == []
         assert adapter.reload() == 0

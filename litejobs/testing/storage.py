@@ -139,7 +139,13 @@ class Call:
 
 
 class Recorder(SqliteAdapter):
-    """The real storage, in a file that survives no power cut; tells *storage* what it stores."""
+    """
+    The real storage, in a file that survives no power cut; tells *storage* what it stores.
+
+    Jobs are found one by one, so that their order depends on nothing but themselves.
+    """
+
+    batches = False
 
     def __init__(self, path: Path, clock: Clock, storage: Storage) -> None:
         super().__init__(path, durability="normal", clock=clock)

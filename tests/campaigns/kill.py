@@ -7,8 +7,11 @@ Each job appends a line to a log when it starts and one when it is done; produce
 they store a job and one when it is acknowledged. A checker that reads no more than this log, the
 database and the list of what was killed when says whether a promise was broken: exit code 1.
 
+``--burst 200 --short 0`` puts many jobs that take no time into the hands of each performer at once.
+
 ``--break time-lease`` shows that the campaign can fail: there a worker is held to be dead when its
 job takes longer than 0.3 s. ``--break unfenced`` lets it settle then what is no longer its own.
+``--break early-tokens`` hands a performer new jobs before it has dropped those taken back from it.
 """
 
 import argparse
@@ -29,12 +32,11 @@ from dataclasses import dataclass, field
 from itertools import pairwise
 from pathlib import Path
 
-LONG, SHORT = 0.5, 0.0005  # seconds that a job takes
+LONG = 0.5  # seconds that a job takes, if it takes long
 STOPPED = (0.05, 3.0)  # seconds that a process is stopped
 # Seconds after its end within which a kill explains that a job is run again. What is done is
 # recorded in milliseconds, but a process that is stopped may hold the write lock meanwhile.
 SETTLEMENT = STOPPED[1] + 0.5
-QUIET = 60  # seconds without any progress after which what is left counts as lost
 
 APP = """
 import os, sys, time
@@ -54,20 +56,24 @@ def note(*words):
 @jobs.job
 def run(number, seconds):
     note("start", number, os.getpid(), os.getppid(), current_job().attempts)
-    time.sleep(seconds)
+    if seconds:
+        time.sleep(seconds)
     note("done", number, os.getpid(), os.getppid())
 """
 PRODUCER = """
 import random, sys, time
 from app import later, note, run
 
-first, last, rate, long_ones, long, short, seed = map(float, sys.argv[1:])
+first, last, rate, burst, long_ones, long, short, seed = map(float, sys.argv[1:])
 chance = random.Random(seed)
-for number in range(int(first), int(last)):
-    note("attempt", number)
-    later(run, [number, long if chance.random() < long_ones else short])
-    note("stored", number)
-    time.sleep(1 / rate)
+for begin in range(int(first), int(last), int(burst)):
+    numbers = range(begin, min(int(last), begin + int(burst)))
+    for number in numbers:
+        note("attempt", number)
+    later.many(run, [[n, long if chance.random() < long_ones else short] for n in numbers])
+    for number in numbers:
+        note("stored", number)
+    time.sleep(len(numbers) / rate)
 """
 # What Python runs first in every worker process, to break a guard there.
 BROKEN = {
@@ -82,6 +88,11 @@ BROKEN = {
 
         SqliteAdapter.holders = holders
         SqliteAdapter.is_dead = lambda self, worker: True
+    """,
+    "early-tokens": """
+        from litejobs.performers.tray import Tray
+
+        Tray.takes_more = True
     """,
     "unfenced": """
         from litejobs.adapters.sqlite import queries
@@ -124,9 +135,10 @@ class Campaign:
         (self.directory / "app.py").write_text(APP)
         (self.directory / "producer.py").write_text(PRODUCER)
         (self.directory / "pyproject.toml").write_text("")
+        (self.directory / "log.txt").write_text("")
         self.environment = dict(os.environ)
         if options.breaks:
-            names = ("time-lease", "unfenced") if options.breaks == "unfenced" else ("time-lease",)
+            names = {"unfenced": ("time-lease", "unfenced")}.get(options.breaks, (options.breaks,))
             code = "".join(textwrap.dedent(BROKEN[name]) for name in names)
             first = self.directory / "first"
             first.mkdir()
@@ -173,7 +185,7 @@ class Campaign:
         for pid, _, _ in self.stopped_now():
             self.go_on(pid)
         quiet_since, seen = time.monotonic(), -1
-        while time.monotonic() - quiet_since < QUIET:
+        while time.monotonic() - quiet_since < self.options.quiet:
             self.tend()
             time.sleep(0.2)
             size = (self.directory / "log.txt").stat().st_size
@@ -265,7 +277,8 @@ class Campaign:
 
     def start_producer(self, first, last):
         rate = self.options.rate / self.options.producers
-        words = [first, last, rate, self.options.long, LONG, SHORT, self.chance.random()]
+        words = [first, last, rate, self.options.burst, self.options.long, LONG]
+        words += [self.options.short, self.chance.random()]
         self.producers.append((self.start("producer.py", *words), last))
 
     def start_runner(self):
@@ -398,9 +411,15 @@ def parse(words=None):
     parser.add_argument("--workers", type=int, default=3, help="runners, of two performers each")
     parser.add_argument("--producers", type=int, default=2)
     parser.add_argument("--rate", type=float, default=60.0, help="jobs stored in a second")
+    parser.add_argument("--burst", type=int, default=1, help="jobs stored in one transaction")
+    parser.add_argument("--short", type=float, default=0.0005, help="seconds that most jobs take")
     parser.add_argument("--long", type=float, default=0.02, help="share of jobs that take long")
     parser.add_argument("--seed", type=int, default=random.randrange(10**6))
-    parser.add_argument("--break", dest="breaks", choices=["time-lease", "unfenced"])
+    parser.add_argument("--break", dest="breaks", choices=sorted(BROKEN))
+    parser.add_argument(
+        "--quiet", type=float, default=60,
+        help="seconds without any progress after which what is left counts as lost",
+    )  # fmt: skip
     parser.add_argument("--keep", metavar="DIRECTORY", help="keep log and database there")
     return parser.parse_args(words)
 

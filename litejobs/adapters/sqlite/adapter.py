@@ -2,6 +2,7 @@ import json
 import logging
 import os
 import re
+from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable, Sequence
 from typing import Any, ClassVar
 
@@ -14,9 +15,9 @@ from litejobs.clock import Clock, SystemClock
 from litejobs.config import check_logger, with_checked_options
 from litejobs.errors import ConfigurationError, DatabaseFileError, JobStateError
 from litejobs.job import Find, Limits, NewJob, Outcome, Settlement, StoredJob
-from litejobs.rules.outcome import after_crash, after_error
+from litejobs.rules.outcome import after_crash, after_error, released
 from litejobs.run_directory.identity import ended_with_the_machine, in_words
-from litejobs.run_directory.lease import is_dead, sweep
+from litejobs.run_directory.lease import begun_by, is_dead, sweep
 from litejobs.run_directory.paths import run_directory
 
 _TABLE_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,62}")
@@ -38,6 +39,7 @@ class SqliteAdapter(BaseAdapter):
     """
 
     run_directory: str
+    batches = True
     drivers: ClassVar = ("sqlite3", "apsw")
     durabilities: ClassVar = ("full", "normal")
 
@@ -171,8 +173,7 @@ class SqliteAdapter(BaseAdapter):
             return [[] for _ in finds]
         # A lock that a power cut forgets is only found again: finding alone need not wait for it.
         with self.connection.transaction(durable=bool(settlements)):
-            for job, outcome in settlements:
-                self.settle(job, outcome)
+            self._settle_all(settlements)
             now = self.clock.now()
             if finds:
                 self.connection.execute(
@@ -217,19 +218,50 @@ class SqliteAdapter(BaseAdapter):
     # Settling: each statement fences by id, locked_by and attempts
 
     def success(self, job: StoredJob, *, delete: bool) -> bool:
-        return self._settle(self.sql.delete if delete else self.sql.success, job)
+        return bool(self._settle_alike(Outcome("success", delete=delete), [job]))
 
     def error(self, job: StoredJob, error: str, run_at: int) -> bool:
         return self._settle(self.sql.error, job, error=error, run_at=run_at)
 
     def failure(self, job: StoredJob, error: str, *, delete: bool) -> bool:
-        return self._settle(self.sql.delete if delete else self.sql.failure, job, error=error)
+        if delete:
+            return bool(self._settle_alike(Outcome("failure", delete=True), [job]))
+        return self._settle(self.sql.failure, job, error=error)
 
     def unloadable(self, job: StoredJob, error: str) -> bool:
         return self._settle(self.sql.unloadable, job, error=error)
 
     def release(self, job: StoredJob) -> bool:
-        return self._settle(self.sql.release, job)
+        return bool(self._settle_alike(released(), [job]))
+
+    def _settle_all(self, settlements: Sequence[Settlement]) -> None:
+        """As ``settle``; those that ended alike, and have no text of their own, at once."""
+        alike: defaultdict[tuple[Outcome, str, int], list[StoredJob]] = defaultdict(list)
+        for job, outcome in settlements:
+            if outcome.error is None:
+                alike[outcome, job.locked_by, job.attempts].append(job)
+            else:
+                self.settle(job, outcome)
+        for (outcome, _, _), jobs in alike.items():
+            held = self._settle_alike(outcome, jobs)
+            for job in jobs:
+                if job.id not in held:
+                    self.tell_lost(job, outcome)
+
+    def _settle_alike(self, outcome: Outcome, jobs: Sequence[StoredJob]) -> set[int]:
+        """Settle jobs of one worker in like attempts; the ids of those that were its own."""
+        if outcome.kind == "released":
+            statement = self.sql.release
+        else:
+            statement = self.sql.delete if outcome.delete else self.sql.success
+        self.connection.synchronise(durable=True)
+        values = {
+            "ids": json.dumps([job.id for job in jobs]),
+            "worker": jobs[0].locked_by,
+            "attempts": jobs[0].attempts,
+            "now": self.clock.now(),
+        }
+        return {id_ for (id_,) in self.connection.execute(statement, values)}
 
     def _settle(self, statement: str, job: StoredJob, **values: Any) -> bool:
         self.connection.synchronise(durable=True)
@@ -264,13 +296,17 @@ class SqliteAdapter(BaseAdapter):
         recovered: list[Settlement] = []
         with self.connection.transaction():
             for worker in dead:
+                begun = begun_by(self.run_directory, worker)
                 for job in map(_job, self.connection.execute(self.sql.held, {"worker": worker})):
                     limits = limits_of(job)
-                    if limits is not None:
-                        recovered.append((job, self._after_death(job, limits)))
-            for job, result in recovered:
-                self.settle(job, result)
-        sweep(self.run_directory)
+                    if limits is None:
+                        continue
+                    was_begun = begun is None or (job.id, job.attempts) in begun
+                    outcome = self._after_death(job, limits) if was_begun else released()
+                    recovered.append((job, outcome))
+            for job, outcome in recovered:
+                self.settle(job, outcome)
+        sweep(self.run_directory, self.holders())
         return recovered
 
     def _after_death(self, job: StoredJob, limits: Limits) -> Outcome:

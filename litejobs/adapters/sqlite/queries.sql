@@ -55,16 +55,28 @@ RETURNING id, CAST(queue AS BLOB), priority, run_at, attempts, locked_by, CAST(h
           crashes;
 
 -- name: delete
--- A success or failure whose row goes.
-DELETE FROM {table}
-WHERE id = :id AND state = 2 AND locked_by = :worker AND attempts = :attempts
+-- Successes or failures whose rows go: :ids (a JSON list) of one worker in like attempts. By the
+-- ids alone: statistics may tell SQLite to walk all that the worker holds.
+DELETE FROM {table} NOT INDEXED
+WHERE id IN (SELECT value FROM json_each(:ids))
+  AND state = 2 AND locked_by = :worker AND attempts = :attempts
 RETURNING id;
 
 -- name: success
-UPDATE {table}
+-- As delete, for rows that are kept.
+UPDATE {table} NOT INDEXED
 SET state = 4, finished_at = :now, run_at = NULL, last_error = NULL,
     locked_at = NULL, locked_by = NULL, updated_at = :now
-WHERE id = :id AND state = 2 AND locked_by = :worker AND attempts = :attempts
+WHERE id IN (SELECT value FROM json_each(:ids))
+  AND state = 2 AND locked_by = :worker AND attempts = :attempts
+RETURNING id;
+
+-- name: release
+-- As delete, for jobs that were never begun, or are to be begun again.
+UPDATE {table} NOT INDEXED
+SET state = 1, attempts = attempts - 1, locked_at = NULL, locked_by = NULL, updated_at = :now
+WHERE id IN (SELECT value FROM json_each(:ids))
+  AND state = 2 AND locked_by = :worker AND attempts = :attempts
 RETURNING id;
 
 -- name: error
@@ -85,12 +97,6 @@ RETURNING id;
 UPDATE {table}
 SET state = 3, attempts = attempts - 1, last_error = :error,
     locked_at = NULL, locked_by = NULL, updated_at = :now
-WHERE id = :id AND state = 2 AND locked_by = :worker AND attempts = :attempts
-RETURNING id;
-
--- name: release
-UPDATE {table}
-SET state = 1, attempts = attempts - 1, locked_at = NULL, locked_by = NULL, updated_at = :now
 WHERE id = :id AND state = 2 AND locked_by = :worker AND attempts = :attempts
 RETURNING id;
 

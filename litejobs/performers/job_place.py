@@ -1,0 +1,170 @@
+import math
+import time
+from collections.abc import Sequence
+from itertools import accumulate
+
+import msgspec
+
+from litejobs import defaults
+from litejobs.job import Find, Limits, Outcome, Settlement, StoredJob
+from litejobs.performers.manifest import Group
+from litejobs.performers.output import Output
+from litejobs.performers.place import Place
+from litejobs.performers.process import PerformerProcess
+from litejobs.performers.tray import Tray
+from litejobs.performers.wire import Perform, Start
+from litejobs.rules.outcome import after_success, released
+from litejobs.rules.pace import Pace
+
+
+class JobPlace(Place):
+    """Where jobs run one after the other, handed out in chunks: one that runs, one at hand."""
+
+    def __init__(
+        self,
+        name: str,
+        locked_by: str,
+        group: Group,
+        start: Start,
+        lease: Sequence[int] = (),
+        *,
+        output: Output | None = None,
+    ) -> None:
+        """*locked_by* is what stands in the rows of its jobs; the rest is as for every place."""
+        super().__init__(name, start, lease, output=output)
+        self.group = group
+        self.locked_by = locked_by
+        self.tray = Tray()
+        self._pace = Pace()
+        self._unbegun = 0  # when it was last looked
+        self._looked_at = 0.0
+        self._moved_at = 0.0  # when a job was last seen to begin
+        self._ended_at = (
+            0.0  # when one was last seen to end, or the first of several was handed out
+        )
+        self._own: Limits | None = None  # of the job that runs, if the process told them
+        self._usual = after_success(group.limits)
+
+    # What can begin here
+
+    def is_free(self) -> bool:
+        return self._is_up and not self.tray.jobs
+
+    @property
+    def _is_up(self) -> bool:
+        is_there = self.process is not None and self.manifest is not None
+        return is_there and not self.leaves and not self.hung_up
+
+    def wish(self) -> Find | None:
+        """What to find for this place now; None if it has enough."""
+        is_enough = self.tray.chunks > (1 if self._pace.is_light else 0)
+        if is_enough or not self.tray.takes_more or not self._is_up:
+            return None
+        return Find(
+            self.locked_by, self.group.queues, self.group.limits.max_runtime, self._pace.chunk
+        )
+
+    def fitting(self, jobs: Sequence[StoredJob]) -> Sequence[StoredJob]:
+        """Those of the jobs, the first ones, that can be handed out without waiting to be read."""
+        sizes = [len(job.handler) for job in jobs]
+        self._pace.weighed(len(jobs), sum(sizes))
+        room = 2 * defaults.CHUNK_BYTES
+        within = sum(size <= room for size in accumulate(sizes))
+        return jobs[: within if self.tray.jobs else max(1, within)]
+
+    def begin(self, jobs: Sequence[StoredJob]) -> bool:
+        """Hand the jobs out as a chunk; False if the process does not take it."""
+        assert self.process is not None
+        self._unbegun += len(jobs)
+        if not self.tray.jobs:  # the first one begins now
+            self._unbegun -= 1
+            self._moved_at = self._ended_at = time.monotonic()
+            self.counts_from_now(self.group.limits)
+        self.tray.lay(jobs)
+        return self.process.send(Perform(tuple(jobs)))
+
+    # How far it is
+
+    def begun(self, id_: int, limits: Limits) -> list[Settlement]:
+        """The process says that a job begins, with limits that may be its own."""
+        ended = self._went_well(self.tray.before(id_))
+        if self.tray.jobs and self.tray.jobs[0].id == id_:
+            self._own = limits
+            self.counts_from_now(limits)
+        return ended
+
+    def done(self, id_: int, outcome: Outcome) -> list[Settlement]:
+        """The process says what became of a job; those that it began before went well."""
+        ended = [(job, self._usual) for job in self.tray.before(id_)]
+        job = self.tray.pop(id_)
+        if job is not None:
+            ended.append((job, outcome))
+        self._note(len(ended))
+        return ended
+
+    def progress(self, unbegun: int) -> list[Settlement]:
+        """What has ended, as so many were not begun before the process was heard."""
+        self._looked_at = time.monotonic()
+        if unbegun < self._unbegun:
+            self._moved_at = self._looked_at
+        self._unbegun = unbegun
+        return self._went_well(self.tray.ended(unbegun))
+
+    def is_to_be_heard(self) -> bool:
+        """Whether it is time to see how far it is with a chunk, though it says nothing."""
+        has_more = len(self.tray.jobs) > 1
+        return has_more and time.monotonic() - self._looked_at >= defaults.SILENCE
+
+    def is_held_up(self) -> bool:
+        """Whether jobs that were handed out wait too long for the one that runs."""
+        has_more = len(self.tray.jobs) > 1
+        return has_more and time.monotonic() - self._moved_at > self._pace.silence
+
+    def _went_well(self, jobs: Sequence[StoredJob]) -> list[Settlement]:
+        """A job of which nothing is said has ended as jobs usually do."""
+        self._note(len(jobs))
+        return [(job, self._usual) for job in jobs]
+
+    def _note(self, ended: int) -> None:
+        """So many jobs have ended."""
+        if not ended:
+            return
+        now = time.monotonic()
+        self._pace.took(ended, now - self._ended_at)
+        self._moved_at = self._ended_at = now
+        self._own = None
+        if self.tray.jobs:
+            self.counts_from_now(self.group.limits)
+        else:
+            self.counts_no_more()
+
+    # What does not end by itself
+
+    def take_back(self) -> list[Settlement]:
+        """What was not begun goes back."""
+        self._unbegun = 0
+        return [(job, released()) for job in self.tray.take_back()]
+
+    def take_running(self) -> StoredJob | None:
+        """For after ``take_back``, when the process is gone: the job that ran, if one did."""
+        self.counts_no_more()
+        return self.tray.pop(self.tray.jobs[0].id) if self.tray.jobs else None
+
+    def limits_of(self, job: StoredJob) -> Limits:
+        """The limits of the job that runs here, as far as is known."""
+        assert self.manifest is not None
+        return self._own or self.manifest.limits_of(self.group, job.handler)
+
+    # Its processes
+
+    def new_process(self) -> PerformerProcess:
+        self.tray.close()
+        self.tray = Tray()
+        self._own = None
+        reader = self.tray.tokens.reader
+        start = msgspec.structs.replace(self._start, tokens=reader)
+        return PerformerProcess(self.name, start, [*self._lease, reader], output=self._output)
+
+    def patience(self) -> float:
+        is_waiting = len(self.tray.jobs) > 1
+        return min(super().patience(), defaults.SILENCE if is_waiting else math.inf)
