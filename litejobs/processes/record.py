@@ -1,13 +1,11 @@
 """What ``start`` leaves behind: for ``restart``, and for all who look for the daemon of an app."""
 
-import hashlib
 import os
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 import msgspec
-import platformdirs
 
 from litejobs.performers.manifest import Storage
 from litejobs.run_directory.paths import database_of, write_private
@@ -103,5 +101,9 @@ def noted_storage(root: Path, app: str) -> Storage | None:
 
 
 def _place(root: Path, app: str) -> Path:
+    import hashlib  # noqa: PLC0415  # 5 MB of memory that a runner with a database does not need
+
+    import platformdirs  # noqa: PLC0415  # as that
+
     digest = hashlib.blake2b(os.fsencode(f"{root}\0{app}"), digest_size=16).hexdigest()
     return platformdirs.user_data_path("litejobs") / "apps" / f"{digest}.json"
