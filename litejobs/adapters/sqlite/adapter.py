@@ -4,6 +4,7 @@ import os
 import re
 from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable, Sequence
+from operator import attrgetter
 from typing import Any, ClassVar
 
 from litejobs import defaults
@@ -20,6 +21,7 @@ from litejobs.run_directory.identity import ended_with_the_machine, in_words
 from litejobs.run_directory.lease import begun_by, is_dead, sweep
 from litejobs.run_directory.paths import run_directory
 
+_PLACE_IN_LINE = attrgetter("priority", "run_at", "id")
 _TABLE_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,62}")
 
 
@@ -188,8 +190,9 @@ class SqliteAdapter(BaseAdapter):
             "queues": self._names(find.queues),
             "limit": find.limit,
         }
-        found = map(_job, self.connection.execute(self.sql.find, values))
-        return sorted(found, key=lambda job: (job.priority, job.run_at, job.id))
+        found = [_job(row) for row in self.connection.execute(self.sql.find, values)]
+        found.sort(key=_PLACE_IN_LINE)
+        return found
 
     def _names(self, queues: Iterable[str]) -> str:
         """The queues as a JSON list that names none twice; "*" are all that have ready jobs."""
@@ -244,7 +247,7 @@ class SqliteAdapter(BaseAdapter):
                 self.settle(job, outcome)
         for (outcome, _, _), jobs in alike.items():
             held = self._settle_alike(outcome, jobs)
-            for job in jobs:
+            for job in jobs if len(held) < len(jobs) else ():
                 if job.id not in held:
                     self.tell_lost(job, outcome)
 
@@ -363,10 +366,8 @@ class SqliteAdapter(BaseAdapter):
 
 
 def _job(row: Sequence[Any]) -> StoredJob:
-    id_, queue, priority, run_at, attempts, locked_by, handler, crashes = row
-    return StoredJob(
-        id_, text(queue), priority, run_at, attempts, locked_by, text(handler), crashes
-    )
+    id_, queue, priority, run_at, attempts, worker, handler, crashes = row
+    return StoredJob(id_, text(queue), priority, run_at, attempts, worker, text(handler), crashes)
 
 
 def text(stored: bytes) -> str:
