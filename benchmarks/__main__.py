@@ -33,17 +33,17 @@ def main(arguments: Sequence[str], contestants: Sequence[type[Contestant]] = CON
         print(f"without {name}: {why}")
     scale = QUICK if options.quick else FULL
     at_the_start = conditions()
+    is_whole = not (options.quick or options.only)
+    output = options.output or (HOME / "docs" if is_whole else None)
+    command = " ".join(["python -m benchmarks", *_without_output(options)])
     results: dict[str, list[Row]] = {}
     for name in options.only or WORKLOADS:
         started = time.monotonic()
         results[name] = run(WORKLOADS[name], scale, who)
         _print(WORKLOADS[name], results[name], time.monotonic() - started)
-    is_whole = not (options.quick or options.only)
-    output = options.output or (HOME / "docs" if is_whole else None)
-    if output is not None:
-        command = " ".join(["python -m benchmarks", *_without_output(options)])
-        report.write(output, results, WORKLOADS, who, absent, at_the_start,
-                     command=command, rounds=scale.rounds)  # fmt: skip
+        if output is not None:  # now: a long run that is broken off keeps what it has
+            report.write(output, results, WORKLOADS, who, absent, at_the_start,
+                         command=command, rounds=scale.rounds)  # fmt: skip
     return int(_tell_what_is_wrong(results))
 
 

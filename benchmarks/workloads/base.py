@@ -93,6 +93,8 @@ def run(workload: Workload, scale: Scale, contestants: Contestants) -> list[Row]
                 taken[number].append(entry.measure())
             except WrongResult as error:
                 wrong[number] = str(error)
+            except Exception as error:  # noqa: BLE001  # one that breaks must not cost the others
+                wrong[number] = f"{type(error).__name__}: {error}"
     return [
         Row(entry.who, entry.durability, entry.is_baseline,
             {} if number in wrong else combined(workload, taken[number]), wrong.get(number, ""))
