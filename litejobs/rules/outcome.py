@@ -6,10 +6,12 @@ from litejobs.defaults import MAX_CRASHES
 from litejobs.job import Limits, Outcome
 from litejobs.rules.backoff import backoff
 
+_KEPT, _DELETED = Outcome("success"), Outcome("success", delete=True)
+
 
 def after_success(limits: Limits) -> Outcome:
     """The job did what it was to do."""
-    return Outcome("success", delete=limits.delete_successful_jobs)
+    return _DELETED if limits.delete_successful_jobs else _KEPT
 
 
 def after_error(error: str, *, attempts: int, limits: Limits, now: int) -> Outcome:
