@@ -35,6 +35,10 @@ class Parameters:
         ]
         self._rest = next((p for p in parameters if p.kind is p.VAR_POSITIONAL), None)
         self._extra = next((p for p in parameters if p.kind is p.VAR_KEYWORD), None)
+        least = sum(p.default is p.empty for p in self._positional)
+        by_name = any(p.kind is p.KEYWORD_ONLY and p.default is p.empty for p in parameters)
+        # How many arguments surely fit where none is passed by name.
+        self._counts = range(0) if by_name else range(least, len(self._positional) + 1)
 
     def dump(self, args: Sequence[Any], kwargs: Mapping[str, Any]) -> tuple[str, str]:
         """
@@ -68,15 +72,16 @@ class Parameters:
 
         Raises UnloadableError if the function no longer takes them.
         """
-        try:
-            self.signature.bind(*args, **kwargs)
-        except TypeError as error:
-            raise UnloadableError(
-                f"the stored arguments do not fit {self.name}{self.signature}: {error}"
-            ) from None
+        if kwargs or len(args) not in self._counts:
+            try:
+                self.signature.bind(*args, **kwargs)
+            except TypeError as error:
+                raise UnloadableError(
+                    f"the stored arguments do not fit {self.name}{self.signature}: {error}"
+                ) from None
         return (
-            [self._load(self._at(i), value) for i, value in enumerate(args)],
-            {key: self._load(self._named(key), value) for key, value in kwargs.items()},
+            [self._load(self._at(i), value) for i, value in enumerate(args)] if args else [],
+            {k: self._load(self._named(k), value) for k, value in kwargs.items()} if kwargs else {},
         )
 
     def _at(self, index: int) -> inspect.Parameter:

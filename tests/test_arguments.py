@@ -472,6 +472,31 @@ def test_arguments_that_do_not_fit_the_signature_are_refused(args, kwargs, reaso
         Parameters(job).load(args, kwargs)
 
 
+COUNTS = {
+    "none": lambda: 0,
+    "one": lambda a: 0,
+    "default": lambda a, b=0: 0,
+    "by place alone": lambda a, /, b=0: 0,
+    "rest": lambda a, *rest: 0,
+    "by name alone": lambda a, *, b: 0,
+    "by name with default": lambda a, *, b=0: 0,
+    "extras": lambda a, **extra: 0,
+}
+
+
+@pytest.mark.parametrize("job", COUNTS.values(), ids=COUNTS)
+@pytest.mark.parametrize("count", range(4))
+def test_stored_arguments_are_refused_just_where_a_call_would_be(job, count):
+    args = list(range(count))
+    try:
+        job(*args)
+    except TypeError:
+        with pytest.raises(UnloadableError, match="do not fit"):
+            Parameters(job).load(args, {})
+    else:
+        assert Parameters(job).load(args, {}) == (args, {})
+
+
 def test_a_positional_only_parameter_is_not_passed_by_name():
     def job(a, /): ...
 
