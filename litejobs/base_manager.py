@@ -26,7 +26,6 @@ from litejobs.config import (
 )
 from litejobs.errors import ConfigurationError, SchedulingError
 from litejobs.job import Job, OwnLimits
-from litejobs.loader import Loader
 from litejobs.project import root_of_file
 from litejobs.reloader import stop_in_reloader_parent
 from litejobs.scheduler import Target
@@ -36,6 +35,7 @@ if TYPE_CHECKING:
     from litejobs.background import BackgroundWorker
     from litejobs.execution import Around, Execution
     from litejobs.inline import InlineWorker
+    from litejobs.loader import Loader
     from litejobs.processes.background import Attached, BackgroundProcess
 
 P = ParamSpec("P")
@@ -78,7 +78,7 @@ class BaseManager(ABC):
         """What *job* stands for, stored in that adapter; raises SchedulingError."""
 
     @abstractmethod
-    def loader(self) -> Loader:
+    def loader(self) -> "Loader":
         """From rows to the functions that this manager's workers may call."""
 
     @overload

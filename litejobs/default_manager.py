@@ -14,7 +14,6 @@ from litejobs.base_manager import BaseManager, not_declared
 from litejobs.errors import ConfigurationError, SchedulingError
 from litejobs.handler import locate, relative_path
 from litejobs.job import Job
-from litejobs.loader import Loader
 from litejobs.project import (
     DatabasePlace,
     app_of,
@@ -29,6 +28,7 @@ from litejobs.scheduler import Scheduler, Target
 if TYPE_CHECKING:
     from litejobs.background import BackgroundWorker
     from litejobs.inline import InlineWorker
+    from litejobs.loader import Loader
     from litejobs.processes.background import Attached, BackgroundProcess
 
 
@@ -97,7 +97,9 @@ class DefaultManager(BaseManager):
         finally:
             self._adapter, self._root, self._targets = before
 
-    def loader(self) -> Loader:
+    def loader(self) -> "Loader":
+        from litejobs.loader import Loader  # noqa: PLC0415  # for workers only
+
         assert self._root is not None  # adapter() came first
         return Loader(self.declared, self._root, self._hint)
 

@@ -12,31 +12,22 @@ import inspect
 import json
 import sys
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path, PurePosixPath
 from types import FunctionType, ModuleType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from litejobs import context
 from litejobs.errors import SchedulingError, UnloadableError
 from litejobs.job import Job
 from litejobs.project import is_installed
 
+if TYPE_CHECKING:
+    from litejobs.row import Handler
+
 _MAIN = "__main__"
 _SCRIPT = "__litejobs_script__"  # before the path: the name of a script that a worker has loaded
 _MISSING = object()
-
-
-@dataclass(frozen=True, slots=True)
-class Handler:
-    """What a row says of its function: *module* is ``__main__`` for a script, None with an app."""
-
-    name: str
-    path: str  # relative to the project root, with forward slashes
-    module: str | None
-    args: list[Any]
-    kwargs: dict[str, Any]
 
 
 def write(name: str, path: str, module: str | None, args: str, kwargs: str) -> str:
@@ -48,45 +39,6 @@ def write(name: str, path: str, module: str | None, args: str, kwargs: str) -> s
 def _head(name: str, path: str, module: str | None) -> str:
     head = {"name": name, "path": path} | ({} if module is None else {"module": module})
     return json.dumps(head, ensure_ascii=False, separators=(",", ":"))[:-1]
-
-
-def read(text: str) -> Handler:
-    """
-    The handler that a row holds.
-
-    Raises UnloadableError, whatever somebody wrote there by hand.
-    """
-    try:
-        data = json.loads(text, parse_constant=_refuse_constant)
-    except (ValueError, RecursionError) as error:
-        raise UnloadableError(f"its handler is not valid JSON: {error}") from None
-    if not isinstance(data, dict):
-        raise UnloadableError("its handler is not a JSON object")
-    values = (
-        data.get("name"),
-        data.get("path"),
-        data.get("module"),
-        data.get("args", []),
-        data.get("kwargs", {}),
-    )
-    match values:
-        case (str(), str(), str() | None, list(), dict()):
-            return Handler(*values)
-    raise UnloadableError(
-        "its handler must hold name and path as text, args as a list and kwargs as an object"
-    )
-
-
-def job_name(handler: str) -> str:
-    """The name in a row's handler, for a log line."""
-    try:
-        return read(handler).name
-    except UnloadableError:
-        return "?"
-
-
-def _refuse_constant(constant: str) -> None:
-    raise ValueError(f"{constant} is not JSON")
 
 
 # From a function to where it is found again
@@ -158,7 +110,7 @@ def relative_path(file: Path, root: Path, name: str) -> str:
 # From a row to the function
 
 
-def load(handler: Handler, root: Path, app: str = "") -> Callable[..., Any]:
+def load(handler: "Handler", root: Path, app: str = "") -> Callable[..., Any]:
     """
     The function, or Job, that a row without an app names, found under *root* by the rule above.
 
@@ -281,7 +233,7 @@ def _run(importing: Callable[[], Any], file: Path) -> Any:
 
 
 def find_declared(
-    handler: Handler, declared: Mapping[tuple[str, str], Job[..., Any]]
+    handler: "Handler", declared: Mapping[tuple[str, str], Job[..., Any]]
 ) -> Job[..., Any]:
     """
     The declared job that a row names: by path and name, or by the name alone if one has it.

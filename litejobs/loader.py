@@ -1,22 +1,31 @@
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
+
+from msgspec import Struct
 
 from litejobs import handler
-from litejobs.arguments import parameters_of
+from litejobs.arguments import Parameters, parameters_of
 from litejobs.errors import UnloadableError
 from litejobs.job import Job
+from litejobs.row import Handler, read
 
 
-@dataclass(frozen=True, slots=True)
-class Call:
+class Call(Struct, frozen=True):
     """A stored job brought to life: what to call, with what, and the limits the job itself has."""
 
     name: str
     function: Callable[..., Any]
     args: list[Any]
     kwargs: dict[str, Any]
+    own_limits: Mapping[str, Any]
+
+
+class Found(NamedTuple):
+    """What a row names, as it is needed for each call."""
+
+    function: Callable[..., Any]
+    parameters: Parameters
     own_limits: Mapping[str, Any]
 
 
@@ -38,30 +47,34 @@ class Loader:
         self._app = app
         self._declared = declared
         self._root = root
-        self._found: dict[tuple[str, str, str | None], Callable[..., Any]] = {}
+        self._found: dict[tuple[str, str, str | None], Found] = {}
 
     def load(self, text: str) -> Call:
         """Raises UnloadableError if the row names nothing that can be called here."""
-        row = handler.read(text)
+        row = read(text)
         key = (row.path, row.name, row.module)
         found = self._found.get(key)
         if found is None:
             found = self._found[key] = self._find(row)
-        function = found.perform if isinstance(found, Job) else found
-        args, kwargs = parameters_of(function).load(row.args, row.kwargs)
-        own_limits = found.own_limits if isinstance(found, Job) else {}
-        return Call(row.name, function, args, kwargs, own_limits)
+        args, kwargs = found.parameters.load(row.args, row.kwargs)
+        return Call(row.name, found.function, args, kwargs, found.own_limits)
 
     def own_limits(self, text: str) -> Mapping[str, Any]:
         """What the job of a row declared for itself, as far as that is known without loading it."""
         try:
-            row = handler.read(text)
+            row = read(text)
         except UnloadableError:
             return {}
         declared = self._declared.get((row.path, row.name))
         return {} if declared is None else declared.own_limits
 
-    def _find(self, row: handler.Handler) -> Callable[..., Any]:
+    def _find(self, row: Handler) -> Found:
+        found = self._look_up(row)
+        if isinstance(found, Job):
+            return Found(found.perform, parameters_of(found.perform), found.own_limits)
+        return Found(found, parameters_of(found), {})
+
+    def _look_up(self, row: Handler) -> Callable[..., Any]:
         if self._root is None:
             return handler.find_declared(row, self._declared)
         found = handler.load(row, self._root, self._app)

@@ -16,13 +16,13 @@ from litejobs.clock import Clock
 from litejobs.config import WorkerGroup, check_logger, with_checked_options
 from litejobs.errors import ConfigurationError, SchedulingError
 from litejobs.job import Job
-from litejobs.loader import Loader
 from litejobs.project import root_of_file
 from litejobs.run_directory.identity import worker_name
 from litejobs.scheduler import Scheduler, Target
 
 if TYPE_CHECKING:
     from litejobs.adapters.sqlite.adapter import SqliteAdapter
+    from litejobs.loader import Loader
     from litejobs.processes.background import Attached
 
 
@@ -81,7 +81,9 @@ class JobManager(BaseManager):
         finally:
             self.adapters, self._announced = before
 
-    def loader(self) -> Loader:
+    def loader(self) -> "Loader":
+        from litejobs.loader import Loader  # noqa: PLC0415  # for workers only
+
         return Loader(self.declared)
 
     def attached(self) -> "Attached":

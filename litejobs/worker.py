@@ -13,8 +13,8 @@ from litejobs.adapters.base import BaseAdapter
 from litejobs.clock import Clock
 from litejobs.errors import DatabaseBusyError, DiskError, StorageError
 from litejobs.execution import log_error
-from litejobs.handler import job_name
 from litejobs.job import Find, Limits, Outcome, Settlement, StoredJob
+from litejobs.row import job_name
 from litejobs.stop import Stop
 
 log = logging.getLogger("litejobs")

@@ -8,15 +8,14 @@ from pathlib import Path
 from types import ModuleType
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from litejobs import context
 from litejobs.adapters.sqlite.adapter import SqliteAdapter
 from litejobs.errors import SchedulingError, UnloadableError
-from litejobs.handler import Handler, find_declared, load, locate, read, relative_path, write
+from litejobs.handler import find_declared, load, locate, relative_path
 from litejobs.job import Job
 from litejobs.manager import JobManager
+from litejobs.row import Handler
 
 HERE = Path(__file__).resolve()
 
@@ -207,79 +206,6 @@ def test_a_function_of_an_installed_package_is_refused(root):
 
     with pytest.raises(SchedulingError, match="job is part of an installed package"):
         relative_path(file, root, "job")
-
-
-# Written and read
-
-
-def test_what_is_written_is_read():
-    text = write('a"b', "é/jobs.py", "é.jobs", '[1,{"a":null}]', '{"k":"v"}')
-
-    assert read(text) == Handler('a"b', "é/jobs.py", "é.jobs", [1, {"a": None}], {"k": "v"})
-
-
-def test_a_row_of_an_app_names_no_module():
-    assert "module" not in json.loads(write("job", "jobs.py", None, "[]", "{}"))
-
-
-def test_a_row_by_hand_needs_no_arguments():
-    assert read('{"name": "job", "path": "jobs.py"}') == Handler("job", "jobs.py", None, [], {})
-
-
-@pytest.mark.parametrize(
-    ("text", "reason"),
-    [
-        ("", "not valid JSON"),
-        ("{", "not valid JSON"),
-        ("[" * 100_000, "not valid JSON"),
-        ("1" * 5_000, "not valid JSON"),
-        ('{"name":"j","path":"p","args":[NaN]}', "not valid JSON: NaN is not JSON"),
-        ('{"name":"j","path":"p","args":[-Infinity]}', "-Infinity is not JSON"),
-        ("[]", "its handler is not a JSON object"),
-        ("null", "its handler is not a JSON object"),
-        ("{}", "its handler must hold name and path as text"),
-        ('{"name":"j","path":5}', "its handler must hold name and path as text"),
-        ('{"name":"j","path":"p","module":5}', "its handler must hold"),
-        ('{"name":"j","path":"p","args":{}}', "its handler must hold"),
-        ('{"name":"j","path":"p","args":null}', "its handler must hold"),
-        ('{"name":"j","path":"p","kwargs":[]}', "its handler must hold"),
-    ],
-    ids=lambda value: value[:40],
-)
-def test_a_row_that_holds_no_handler_is_unloadable(text, reason):
-    with pytest.raises(UnloadableError, match=reason):
-        read(text)
-
-
-ANYTHING = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
-    lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
-    max_leaves=5,
-)
-KEYS = st.fixed_dictionaries(
-    {},
-    optional={
-        "name": ANYTHING | st.text(),
-        "path": ANYTHING | st.text(),
-        "module": ANYTHING,
-        "args": ANYTHING | st.lists(ANYTHING),
-        "kwargs": ANYTHING | st.dictionaries(st.text(), ANYTHING),
-    },
-)
-
-
-@given(st.text() | ANYTHING.map(json.dumps) | KEYS.map(json.dumps))
-def test_whatever_stands_in_a_row_is_a_handler_or_unloadable(text):
-    try:
-        handler = read(text)
-    except UnloadableError:
-        return
-
-    assert isinstance(handler.name, str)
-    assert isinstance(handler.path, str)
-    assert handler.module is None or isinstance(handler.module, str)
-    assert isinstance(handler.args, list)
-    assert isinstance(handler.kwargs, dict)
 
 
 # Loaded
@@ -660,7 +586,8 @@ def test_a_row_that_names_no_one_job_of_the_app_is_unloadable(name, reason):
 HOSTILE = """
 import json, os, sys
 from pathlib import Path
-from litejobs.handler import load, read
+from litejobs.handler import load
+from litejobs.row import read
 from litejobs.errors import UnloadableError
 from litejobs.project import is_installed
 

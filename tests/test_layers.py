@@ -20,7 +20,7 @@ FLOORS = [
     {"codecs", "project", "rules"},
     {"context", "run_directory"},
     {"adapters"},
-    {"arguments", "handler"},
+    {"arguments", "handler", "row"},
     {"loader"},
     {"execution"},
     {"scheduler", "worker", "watchdog", "overdue", "batch", "inline", "performers"},
@@ -196,7 +196,7 @@ def test_importing_the_package_loads_neither_click_nor_msgspec_nor_an_sqlite(tmp
     assert loaded & heavy == set()
 
 
-def test_scheduling_loads_neither_click_nor_apsw(tmp_path):
+def test_scheduling_loads_neither_click_nor_msgspec_nor_apsw(tmp_path):
     code = """
 import litejobs
 def job(): ...
@@ -207,4 +207,5 @@ litejobs.later(job)
     loaded = loaded_by(code, tmp_path)
 
     assert "litejobs.adapters.sqlite.connection" in loaded
-    assert loaded & {"apsw", "click", "litejobs.cli", "platformdirs", "subprocess"} == set()
+    heavy = {"apsw", "click", "litejobs.cli", "msgspec", "platformdirs", "subprocess"}
+    assert loaded & heavy == set()

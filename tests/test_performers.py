@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 
 from litejobs import defaults
 from litejobs.errors import ConfigurationError, DiskError, LitejobsError, UnusableAppError
-from litejobs.handler import job_name, write
+from litejobs.handler import write
 from litejobs.job import Find, Limits, Outcome, StoredJob
 from litejobs.performers import job_place as job_place_module
 from litejobs.performers import place as place_module
@@ -48,6 +48,7 @@ from litejobs.performers.wire import (
     Settled,
     Start,
 )  # fmt: skip
+from litejobs.row import job_name
 from litejobs.stop import Stop
 from litejobs.testing import ManualClock
 

@@ -22,9 +22,9 @@ from litejobs.cli.options import (
 )
 from litejobs.clock import SystemClock
 from litejobs.errors import NotRunningError, UnloadableError, UsageError
-from litejobs.handler import read
 from litejobs.processes.control import DaemonState, look
 from litejobs.processes.record import DaemonFiles, daemons
+from litejobs.row import read
 from litejobs.rules.text import printable, printable_lines
 
 _MOST_WORKERS = 10_000

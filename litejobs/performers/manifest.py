@@ -5,8 +5,8 @@ from typing import Any
 import msgspec
 
 from litejobs.errors import ConfigurationError, UnloadableError
-from litejobs.handler import read
 from litejobs.job import Limits
+from litejobs.row import read
 
 
 class Group(msgspec.Struct, frozen=True):

@@ -8,12 +8,12 @@ from litejobs import defaults
 from litejobs.clock import Clock
 from litejobs.config import takes
 from litejobs.execution import log_error
-from litejobs.handler import job_name
 from litejobs.job import Find, Limits, Outcome, Settlement, StoredJob
 from litejobs.performers.crew import Crew
 from litejobs.performers.job_place import JobPlace
 from litejobs.performers.manifest import Manifest
 from litejobs.performers.wire import Begun, Cut, Done, Message
+from litejobs.row import job_name
 from litejobs.rules.outcome import after_crash, after_error, released, too_long
 
 log = logging.getLogger("litejobs")

@@ -11,7 +11,7 @@ from litejobs.adapters.sqlite.inspection import Inspection, Record
 from litejobs.arguments import parameters_of
 from litejobs.base_manager import BaseManager
 from litejobs.default_manager import manager as default_manager
-from litejobs.handler import read
+from litejobs.row import read
 from litejobs.scheduler import due
 from litejobs.testing.clock import ManualClock
 from litejobs.testing.storage import Call, Run, Storage, call_in_words

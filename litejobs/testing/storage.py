@@ -12,9 +12,9 @@ from litejobs.adapters.sqlite.adapter import SqliteAdapter
 from litejobs.base_manager import BaseManager
 from litejobs.clock import Clock
 from litejobs.errors import UnloadableError
-from litejobs.handler import read
 from litejobs.inline import InlineWorker
 from litejobs.job import NewJob, Outcome, StoredJob
+from litejobs.row import read
 from litejobs.scheduler import due
 
 
