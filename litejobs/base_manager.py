@@ -41,6 +41,7 @@ if TYPE_CHECKING:
 P = ParamSpec("P")
 R = TypeVar("R")
 _FORKS = "multiprocessing."
+_NOTHING = nullcontext()  # may be entered again and again
 _JOB_OPTIONS = ("queue", "priority", "properties", *OwnLimits.__annotations__)
 
 
@@ -67,7 +68,7 @@ class BaseManager(ABC):
         self._background: BackgroundWorker | BackgroundProcess | None = None
         self._starting = threading.Lock()
         self._is_lent = False
-        self._watch: Around = nullcontext
+        self._watch: Around | None = None
 
     @abstractmethod
     def adapter(self, key: str | None) -> BaseAdapter:
@@ -241,12 +242,15 @@ class BaseManager(ABC):
         return Execution(self.loader(), group.limits, self.clock, logger, self._surroundings)
 
     def around_job(self) -> AbstractContextManager[object]:
-        """What each job runs inside of, on whichever worker; made anew for each."""
-        return nullcontext()
+        """What each job runs inside of, on whichever worker; asked for anew by each."""
+        return _NOTHING
+
+    def _surroundings(self) -> AbstractContextManager[object]:
+        return self.around_job() if self._watch is None else self._watched(self._watch)
 
     @contextmanager
-    def _surroundings(self) -> Iterator[None]:
-        with self._watch(), self.around_job():
+    def _watched(self, watch: "Around") -> Iterator[None]:
+        with watch(), self.around_job():
             yield
 
     @contextmanager

@@ -4,7 +4,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
+
+from litejobs.job import Limits, StoredJob
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,23 +20,26 @@ class CurrentJob:
     deadline: datetime  #: when max_runtime will be over, in UTC
 
 
-_current: ContextVar[CurrentJob | None] = ContextVar("litejobs_current_job", default=None)
+Run = tuple[StoredJob, Limits, int]  # last when it began, milliseconds since 1970, UTC
+
+#: What runs here. Few jobs ask for more, so that a CurrentJob is made for those only.
+running: ContextVar[Run | None] = ContextVar("litejobs_running", default=None)
 _loading: ContextVar[str] = ContextVar("litejobs_loading", default="")
 
 
 def current_job() -> CurrentJob | None:
     """The job that is running here, or None outside of one."""
-    return _current.get()
-
-
-@contextmanager
-def running(job: CurrentJob) -> Iterator[None]:
-    """While inside, ``current_job()`` is *job*."""
-    token = _current.set(job)
-    try:
-        yield
-    finally:
-        _current.reset(token)
+    run = running.get()
+    if run is None:
+        return None
+    job, limits, began = run
+    return CurrentJob(
+        id=job.id,
+        attempts=job.attempts,
+        max_attempts=limits.max_attempts,
+        queue=job.queue,
+        deadline=datetime.fromtimestamp(began / 1000, UTC) + timedelta(seconds=limits.max_runtime),
+    )
 
 
 def loading_now() -> str:

@@ -4,12 +4,11 @@ import logging
 import time
 from collections.abc import Callable, Coroutine
 from contextlib import AbstractContextManager, nullcontext, suppress
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from litejobs import context, defaults
 from litejobs.clock import Clock
-from litejobs.context import CurrentJob
 from litejobs.errors import UnloadableError
 from litejobs.job import Limits, Outcome, StoredJob
 from litejobs.loader import Call, Loader
@@ -65,6 +64,7 @@ class Execution:
         self.logger = logger
         self._around = around
         self._loop: asyncio.Runner | None = None
+        self._overridden: dict[Callable[..., Any], Limits] = {}
 
     def run(self, job: StoredJob, guard: Guard = _UNLIMITED) -> Outcome:
         """Load the job, run it, and say what is to be recorded."""
@@ -72,20 +72,26 @@ class Execution:
             call = self._loader.load(job.handler)
         except BaseException as error:  # noqa: BLE001  # loading runs the user's classes too
             return self._unloadable(job, error)
-        limits = self._limits.overridden(call.own_limits)
+        limits = self._limits_for(call)
+        is_told = self.logger.isEnabledFor(logging.DEBUG)
         started = time.monotonic()
-        what = (job.id, call.name, job.attempts, limits.max_attempts)
-        self._log("job %d %s started (attempt %d of %d)", *what)
-        with context.running(self._current(job, limits)):
+        if is_told:
+            what = (job.id, call.name, job.attempts, limits.max_attempts)
+            self._log("job %d %s started (attempt %d of %d)", *what)
+        token = context.running.set((job, limits, self._clock.now()))
+        try:
             raised = self._perform(job, call, limits, guard)
-        elapsed = time.monotonic() - started
-        text = _described(raised, limits, timed_out=guard.timed_out)
-        # It has the job's frames, and by those this one: all that the job held would stay.
-        del raised
-        if text is None:
+        finally:
+            context.running.reset(token)
+        if raised is not None or guard.timed_out:
+            text = _described(raised, limits, timed_out=guard.timed_out)
+            # It has the job's frames, and by those this one: all that the job held would stay.
+            del raised
+            return self._error(job, call, limits, text)
+        if is_told:
+            elapsed = time.monotonic() - started
             self._log("job %d %s succeeded in %.3f s", job.id, call.name, elapsed)
-            return outcome.after_success(limits)
-        return self._error(job, call, limits, text)
+        return outcome.after_success(limits)
 
     def limits_of(self, job: StoredJob) -> Limits:
         """The limits of a job, found without loading it: those it declared, else the group's."""
@@ -101,15 +107,13 @@ class Execution:
             self._loop.close()
             self._loop = None
 
-    def _current(self, job: StoredJob, limits: Limits) -> CurrentJob:
-        begun = datetime.fromtimestamp(self._clock.now() / 1000, UTC)
-        return CurrentJob(
-            id=job.id,
-            attempts=job.attempts,
-            max_attempts=limits.max_attempts,
-            queue=job.queue,
-            deadline=begun + timedelta(seconds=limits.max_runtime),
-        )
+    def _limits_for(self, call: Call) -> Limits:
+        if not call.own_limits:
+            return self._limits
+        limits = self._overridden.get(call.function)
+        if limits is None:
+            limits = self._overridden[call.function] = self._limits.overridden(call.own_limits)
+        return limits
 
     def _event_loop(self) -> "asyncio.Runner":
         """One for as long as this execution lasts, made for the first ``async def`` job."""
@@ -168,12 +172,12 @@ async def _awaited(job: Coroutine[Any, Any, object], guard: Guard) -> None:
     await job
 
 
-def _described(raised: BaseException | None, limits: Limits, *, timed_out: bool) -> str | None:
-    """What is recorded as the error of a run, if it was one; a time-out is, whatever came of it."""
+def _described(raised: BaseException | None, limits: Limits, *, timed_out: bool) -> str:
+    """What is recorded as the error of a run; a time-out is one, whatever came of it."""
     headline = f"JobTimeout: {outcome.too_long(limits)}" if timed_out else ""
     if raised is not None:
         return describe(raised, below=raised.__traceback__, instead=headline)
-    return f"{headline}\n\nIt caught JobTimeout and returned." if timed_out else None
+    return f"{headline}\n\nIt caught JobTimeout and returned."
 
 
 def log_error(

@@ -29,6 +29,14 @@ def look():
     seen.append(current_job())
 
 
+def look_again():
+    seen.append(current_job())
+
+
+def look_on():
+    seen.append(current_job())
+
+
 def exit_with(code):
     raise SystemExit(code)
 
@@ -97,6 +105,16 @@ def make_execution(clock, request):
 @pytest.fixture
 def execution(make_execution):
     return make_execution()
+
+
+def ready(function, clock):
+    """An execution for which every row names *function*."""
+
+    class Ready:
+        def load(self, _):
+            return Call("job", function, [], {}, {})
+
+    return Execution(Ready(), Limits(), clock, logging.getLogger("litejobs"))
 
 
 def stored(function, *args, attempts=1):
@@ -202,6 +220,33 @@ def test_a_job_can_ask_which_it_is(make_execution, clock):
     assert current.deadline == datetime.fromtimestamp(clock.now() / 1000, UTC) + timedelta(
         seconds=2.5
     )
+
+
+def test_the_deadline_is_the_same_whenever_a_job_asks(clock):
+    deadlines = []
+
+    def job():
+        for _ in range(2):
+            deadlines.append(current_job().deadline)
+            clock.advance(seconds=60)
+
+    ready(job, clock).run(stored(note))
+
+    assert deadlines[0] == deadlines[1]
+
+
+def test_each_job_has_its_own_limits_however_often_it_runs(make_execution):
+    names = {"look": {"max_attempts": 3}, "look_again": {"max_attempts": 4}, "look_on": {}}
+    declared = {
+        ("test_execution.py", name): Job(globals()[name], owner=None, own_limits=own)
+        for name, own in names.items()
+    }
+    execution = make_execution(Limits(max_attempts=9), declared)
+
+    for name in 2 * list(names):
+        execution.run(stored(name))
+
+    assert [job.max_attempts for job in seen] == [3, 4, 9, 3, 4, 9]
 
 
 def test_outside_of_a_job_there_is_none(execution):
@@ -359,11 +404,7 @@ def test_each_async_job_sees_itself_as_the_current_job(clock):
     async def job():
         seen.append((current_job().id, current_job().attempts))
 
-    class Ready:
-        def load(self, _):
-            return Call("job", job, [], {}, {})
-
-    execution = Execution(Ready(), Limits(), clock, logging.getLogger("litejobs"))
+    execution = ready(job, clock)
 
     for id_ in (1, 2, 3):
         assert (
