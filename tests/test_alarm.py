@@ -6,6 +6,7 @@ import signal
 import time
 
 import pytest
+from helpers import wait_until
 
 from litejobs import JobTimeout
 from litejobs.execution import Execution
@@ -48,6 +49,7 @@ def run(clock):
     run = Run(clock)
     yield run
     run.execution.close()
+    run.alarm.close()
     signal.signal(signal.SIGALRM, before)
 
 
@@ -129,6 +131,7 @@ def test_the_runner_is_told_of_limits_that_it_does_not_expect(run):
     assert run.told == []
 
     run(lambda: None, max_runtime=5)
+    run(lambda: None)
 
     assert run.told == [Begun(7, Limits(max_runtime=5))]
 
@@ -171,6 +174,77 @@ def test_a_job_that_uses_the_timer_for_itself_is_not_told(run, seen):
     assert run(job).kind == "success"
     assert seen == ["its own"]
     assert run(spin).error.startswith(HEADLINE)  # the next one is
+
+
+def test_short_jobs_leave_the_timer_running(run, monkeypatch):
+    wound, setitimer = [], signal.setitimer
+    monkeypatch.setattr(signal, "setitimer", lambda *how: (wound.append(how), setitimer(*how)))
+
+    for _ in range(100):
+        run(lambda: None, max_runtime=PATIENCE)
+
+    assert wound == [(signal.ITIMER_REAL, PATIENCE)]
+
+
+def test_a_timer_that_runs_for_an_earlier_job_leaves_the_next_its_whole_time(run, seen):
+    def job():
+        began = time.monotonic()
+        try:
+            spin()
+        finally:
+            seen.append(time.monotonic() - began)
+
+    for _ in range(10):  # each in the middle of what the timer has left
+        run(lambda: spin(0.005))
+        assert run(job).error.startswith(HEADLINE)
+
+    assert min(seen) > 0.019
+
+
+def test_no_job_is_interrupted_early_for_an_earlier_one(run, seen):
+    run(lambda: None, max_runtime=PATIENCE)
+    signal.setitimer(signal.ITIMER_REAL, PATIENCE / 3)  # as if that was what is left
+
+    run(lambda: seen.append(signal.getitimer(signal.ITIMER_REAL)[0]), max_runtime=PATIENCE)
+
+    assert seen[0] > PATIENCE / 2
+
+
+def test_code_that_takes_the_signal_when_it_is_loaded_takes_it_from_no_job(run, monkeypatch):
+    run(lambda: None)
+    load = run.load
+
+    def take(text):
+        signal.signal(signal.SIGALRM, lambda *_: None)
+        return load(text)
+
+    monkeypatch.setattr(run, "load", take)
+
+    assert run(spin).error.startswith(HEADLINE)
+
+
+def test_a_job_that_stops_the_timer_takes_it_from_no_other(run):
+    def job():
+        before = signal.signal(signal.SIGALRM, lambda *_: None)
+        signal.alarm(5)
+        signal.alarm(0)
+        signal.signal(signal.SIGALRM, before)
+
+    assert run(job).kind == "success"
+    assert run(spin).error.startswith(HEADLINE)
+
+
+def test_a_timer_of_a_jobs_own_does_nothing_when_it_has_ended(run, seen):
+    def job():
+        signal.signal(signal.SIGALRM, lambda *_: seen.append("its own"))
+        signal.setitimer(signal.ITIMER_REAL, 0.001, 0.001)
+
+    run(job)
+    seen.clear()  # it may have come in time
+    stopped = (0.0, 0.0)
+    wait_until(lambda: signal.getitimer(signal.ITIMER_REAL) == stopped, "the timer to stop")
+
+    assert seen == []
 
 
 def test_a_job_that_ends_at_its_limit_has_one_outcome_and_the_next_is_left_alone(run):

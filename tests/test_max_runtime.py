@@ -211,7 +211,7 @@ def test_a_job_is_told_when_its_time_will_be_over(project, jobs):
 
 
 APP = """
-import os, time
+import atexit, os, signal, time
 from pathlib import Path
 
 from litejobs import JobManager, SqliteAdapter, WorkerGroup
@@ -221,6 +221,13 @@ jobs = JobManager(
     {"sqlite": SqliteAdapter(here / "db.sqlite")},
     workers=[WorkerGroup(max_runtime=0.1, max_attempts=1)],
 )
+
+@atexit.register
+def note():  # after all that was registered later
+    (here / "timer.txt").write_text(str(signal.getitimer(signal.ITIMER_REAL)))
+
+@jobs.job
+def nothing(): ...
 
 @jobs.job
 def sleeps():
@@ -250,3 +257,12 @@ def test_the_limit_of_a_group_holds_unless_a_job_has_its_own(project, jobs):
     assert sleeps[1].startswith(f"{headline}\n")
     assert loops == ("loops", f"{headline}, did not end within 2 s more and was killed")
     assert project.read("done.txt") == "done"
+
+
+def test_no_timer_runs_when_a_performer_ends(project, jobs):
+    project.write("app.py", APP)
+    jobs.store("nothing", path="app.py", module=None)
+
+    project.litejobs("workoff", "--app", "app")
+
+    assert project.read("timer.txt") == "(0.0, 0.0)"

@@ -36,7 +36,9 @@ class Alarm(Guard):
         """
         self._expected = expected
         self._limits = Limits()
+        self._is_expected = False
         self._tell = tell
+        self._handler = self._ring  # one object, that is known again
         self._since = time.monotonic()
         self._deadline: float | None = None  # None: nothing is to be raised
         self._task: asyncio.Task[object] | None = None
@@ -48,12 +50,15 @@ class Alarm(Guard):
     def begin(self, job: StoredJob, name: str, limits: Limits) -> None:  # noqa: ARG002
         self.timed_out = False
         now = time.monotonic()
-        if limits != self._expected or now - self._since > _SLOW:
+        if limits is not self._limits:
+            self._limits = limits
+            self._is_expected = limits == self._expected
+        if not self._is_expected or now - self._since > _SLOW:
             self._tell(Begun(job.id, limits))
-        bare_signal.signal(signal.SIGALRM, self._ring)  # a job may have put another there
-        self._limits = limits
         self._deadline = now + limits.max_runtime
-        self._wind(limits.max_runtime)
+        if self._is_displaced() or not self._rings_within(limits.max_runtime):
+            bare_signal.signal(signal.SIGALRM, self._handler)
+            self._wind(limits.max_runtime)
 
     def awaits(self, task: "asyncio.Task[object]") -> None:
         self._task = task
@@ -61,16 +66,37 @@ class Alarm(Guard):
     def end(self) -> None:
         self._deadline = None  # from here on nothing is raised
         self._task = None
-        signal.setitimer(signal.ITIMER_REAL, 0)
+        if self._is_displaced():  # what the job put there must not be called when it has ended
+            bare_signal.signal(signal.SIGALRM, self._handler)
 
-    def _wind(self, seconds: float) -> None:
+    def close(self) -> None:
+        """There will be no more jobs. A signal at the interpreter's very end would kill it."""
+        self._wind(0)
+
+    def _is_displaced(self) -> bool:
+        """Whether the signal is not ours now: user code has taken it, or this is the first job."""
+        return bare_signal.getsignal(signal.SIGALRM) is not self._handler
+
+    @staticmethod
+    def _rings_within(seconds: float) -> bool:
+        """
+        Whether the timer still runs for an earlier job: then ``_ring`` winds it for what is left.
+
+        To look takes a third of the time of winding and stopping it for each job. Within the first
+        half of its limit no job is interrupted by a signal that was meant for another.
+        """
+        return seconds / 2 < signal.getitimer(signal.ITIMER_REAL)[0] <= seconds
+
+    @staticmethod
+    def _wind(seconds: float) -> None:
         signal.setitimer(signal.ITIMER_REAL, min(seconds, _LONGEST))
 
     def _ring(self, _number: int, _frame: FrameType | None) -> None:
-        if self._deadline is None:  # late: the job has ended
+        if self._deadline is None:  # the job has ended
+            self._wind(0)  # it may have left a timer that rings again and again
             return
         left = self._deadline - time.monotonic()
-        if left > 0:  # later still, in the next job; or a timer of the job's own
+        if left > 0:  # wound for an earlier job; or a timer of the job's own
             self._wind(left)
             return
         self._deadline = None

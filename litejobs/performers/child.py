@@ -1,5 +1,6 @@
 """The performer's side: load the app, do what the runner asks for, end when the runner is gone."""
 
+import atexit
 import os
 import signal
 import socket
@@ -111,6 +112,7 @@ class _Performance:
         os.register_at_fork(after_in_child=tokens.forget)
         self._slot = start.slot
         self._alarm = Alarm(start.limits, channel.send)
+        atexit.register(self._alarm.close)
         self._tenure = Tenure(start.max_jobs, start.max_memory)
         self._surroundings = Surroundings()
 
@@ -173,6 +175,7 @@ def work(worker: InlineWorker, start: Start, channel: Channel) -> None:
             end()
 
     worker.guard = alarm = Alarm(None, tell)
+    atexit.register(alarm.close)
     # Where storage gives up on jobs that take too long, it is not to do so before they are killed.
     worker.grace = 2 * defaults.TIMEOUT_GRACE
     worker.after_job = after_job
