@@ -198,3 +198,23 @@ def test_a_directory_that_is_gone_is_no_error(surroundings, tmp_path, monkeypatc
     there_is_none.restore()
 
     assert Path.cwd() == tmp_path
+
+
+def test_a_directory_that_was_made_anew_is_entered_again(surroundings, tmp_path):
+    directory = tmp_path / "deployed"
+    directory.mkdir()
+    os.chdir(directory)
+    before = Surroundings()
+    directory.rename(tmp_path / "old")
+    directory.mkdir()
+
+    before.restore()
+
+    assert Path.cwd() == directory
+
+    directory.rmdir()
+    directory.mkdir()
+
+    before.restore()
+
+    assert Path.cwd() == directory

@@ -34,7 +34,7 @@ class Surroundings:
 
     def restore(self) -> None:
         """To be called between two jobs."""
-        if self._directory:
+        if self._has_moved():
             with suppress(OSError):
                 os.chdir(self._directory)
         os.umask(self._umask)
@@ -42,3 +42,9 @@ class Surroundings:
         for number, handler in self._handlers:
             if bare_signal.getsignal(number) is not handler:
                 bare_signal.signal(number, handler)
+
+    def _has_moved(self) -> bool:
+        try:
+            return os.getcwd() != self._directory  # noqa: PTH109  # as above
+        except OSError:  # the present one was deleted
+            return True
