@@ -13,7 +13,7 @@ from litejobs.batch import Batch, Record
 from litejobs.clock import Clock
 from litejobs.config import WorkerGroup, takes
 from litejobs.execution import Execution, Guard
-from litejobs.job import Find, Limits, Outcome, Settlement, StoredJob
+from litejobs.job import Find, Limits, Settlement, StoredJob
 from litejobs.overdue import Overdue
 from litejobs.rules.outcome import released
 from litejobs.rules.pace import Pace
@@ -21,7 +21,7 @@ from litejobs.run_directory.bell import Bell
 from litejobs.run_directory.identity import locked_by, worker_name
 from litejobs.run_directory.lease import Slot, held_lease
 from litejobs.stop import Stop
-from litejobs.worker import Worker, wait, work
+from litejobs.worker import Worker, runs, wait, work
 
 log = logging.getLogger("litejobs")
 
@@ -135,7 +135,7 @@ class InlineWorker:
         self.name = worker_name(group.queues, index)
         self.adapter = adapter
         self.stopping = Stop()
-        self.on_settled: Callable[[StoredJob, Outcome], None] = lambda _job, _outcome: None
+        self.on_settled: Callable[[Sequence[Settlement]], None] = lambda _: None
         self.guard: Guard | None = None  # None: overdue jobs are told of
         self.grace = 0.0  # seconds after max_runtime that a job may still run
         self.after_job: Callable[[], None] = lambda: None
@@ -226,6 +226,4 @@ class InlineWorker:
             self.adapter.exchange(settlements, [])
         finally:
             self.adapter.close()
-        for job, outcome in settlements:
-            if outcome.kind != "released":
-                self.on_settled(job, outcome)
+        self.on_settled(runs(settlements))

@@ -13,7 +13,7 @@ from litejobs.adapters.base import BaseAdapter
 from litejobs.clock import Clock
 from litejobs.errors import DatabaseBusyError, DiskError, StorageError
 from litejobs.execution import log_error
-from litejobs.job import Find, Limits, Outcome, Settlement, StoredJob
+from litejobs.job import Find, Limits, Settlement, StoredJob
 from litejobs.row import job_name
 from litejobs.stop import Stop
 
@@ -79,7 +79,7 @@ class Worker:
         sleep_delay: float = defaults.SLEEP_DELAY,
         workoff: bool = False,
         code_has_changed: Callable[[], bool] = lambda: False,
-        on_settled: Callable[[StoredJob, Outcome], None] = lambda _job, _outcome: None,
+        on_settled: Callable[[Sequence[Settlement]], None] = lambda _: None,
     ) -> None:
         self.adapter = adapter
         self.executor = executor
@@ -142,12 +142,16 @@ class Worker:
 
     def _recover(self) -> None:
         """Jobs whose worker has died are tried again, or given up."""
-        for job, outcome in self.adapter.recover(self.executor.limits_of):
+        ended = runs(self.adapter.recover(self.executor.limits_of))
+        for job, outcome in ended:
             limits = self.executor.limits_of(job)
             assert limits is not None  # it was asked for the same job before
-            if outcome.kind != "released":
-                log_error(log, job, job_name(job.handler), limits.max_attempts, outcome)
-                self.on_settled(job, outcome)
+            log_error(log, job, job_name(job.handler), limits.max_attempts, outcome)
+        self._tell(ended)
+
+    def _tell(self, ended: Sequence[Settlement]) -> None:
+        if ended:
+            self.on_settled(ended)
 
     def _work_is_left(self, finds: list[Find]) -> bool:
         """Finish if nothing is due; else whether to look again at once, for a race was lost."""
@@ -201,9 +205,7 @@ class Worker:
             return []
         settled, self._outcomes = self._outcomes, []
         self._trouble.end()
-        for job, outcome in settled:
-            if outcome.kind != "released":  # which was no run
-                self.on_settled(job, outcome)
+        self._tell(runs(settled))
         return found
 
     def _until_next(self) -> float:
@@ -213,6 +215,11 @@ class Worker:
             self._trouble.note(error)
             return self._trouble.pause()
         return math.inf if run_at is None else max(0, run_at - self.clock.now()) / 1000
+
+
+def runs(settlements: Sequence[Settlement]) -> Sequence[Settlement]:
+    """Those that tell of a run: a job that was released had none, or will have it again."""
+    return [one for one in settlements if one[1].kind != "released"]
 
 
 class Works(Protocol):

@@ -128,7 +128,9 @@ def test_an_outcome_is_told_once_it_is_recorded(manager, later, adapter):
     told = []
     job = later("a")
     worker = manager.create_worker(0, workoff=True)
-    worker.on_settled = lambda job, outcome: told.append((job.id, outcome.kind, count(adapter)))
+    worker.on_settled = lambda settlements: told.extend(
+        (job.id, outcome.kind, count(adapter)) for job, outcome in settlements
+    )
 
     worker.run()
 

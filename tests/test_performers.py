@@ -71,7 +71,7 @@ messages = st.one_of(
     st.builds(Ready, manifest=st.sampled_from([EMPTY, full])),
     st.builds(Broken, reason=texts, detail=texts, kind=st.sampled_from(["DiskError", "Error"])),
     st.builds(lambda text: Perform((JOB, JOB._replace(handler=text))), texts),
-    st.builds(Settled, outcome=st.just(Outcome("failure", "no luck", delete=True))),
+    st.builds(Settled, outcomes=st.just((Outcome("failure", "no luck", delete=True),))),
     st.sampled_from([Idle(), Look(), Over(), Cut(), Leaves("enough"), Cleared(7)]),
     st.builds(lambda text: Done(7, Outcome("error", text, run_at=1), leaves=text), texts),
     st.builds(Begun, id=st.just(7), limits=st.builds(Limits, max_runtime=st.floats(0.1, 9))),

@@ -228,7 +228,9 @@ def test_a_stop_at_once_records_what_has_run(worker, adapter, clock):
 
 def test_each_settled_job_is_told_once(make_worker, adapter, clock):
     told = []
-    worker = make_worker(on_settled=lambda job, outcome: told.append((job.id, outcome.kind)))
+    worker = make_worker(
+        on_settled=lambda ended: told.extend((job.id, outcome.kind) for job, outcome in ended)
+    )
     first, second = schedule(adapter, clock, note, "a"), schedule(adapter, clock, always_raises)
 
     for _ in range(5):

@@ -53,11 +53,11 @@ class Tally:
 
     def up(self, workers: Sequence[str]) -> None: ...
 
-    def settled(self, outcome: Outcome) -> None:
-        self.counts[outcome.kind] += 1
+    def settled(self, outcomes: Sequence[Outcome]) -> None:
+        self.counts.update(outcome.kind for outcome in outcomes)
         if self._bar is not None:
             self._bar.length = max(self._bar.length, self.counts.total())  # jobs make jobs
-            self._bar.update(1)
+            self._bar.update(len(outcomes))
 
     def summary(self) -> str:
         """What happened, in one line."""

@@ -179,7 +179,7 @@ def work(worker: InlineWorker, start: Start, channel: Channel) -> None:
     # Where storage gives up on jobs that take too long, it is not to do so before they are killed.
     worker.grace = 2 * defaults.TIMEOUT_GRACE
     worker.after_job = after_job
-    worker.on_settled = lambda _job, outcome: tell(Settled(outcome))
+    worker.on_settled = lambda ended: tell(Settled(tuple(outcome for _, outcome in ended)))
     threading.Thread(target=listen, daemon=True).start()
     is_wanted: object = True
     while is_wanted:

@@ -108,9 +108,9 @@ class Leaves(msgspec.Struct, frozen=True, tag=True):
 
 
 class Settled(msgspec.Struct, frozen=True, tag=True):
-    """To the runner: a worker's job has this outcome, and it is recorded."""
+    """To the runner: jobs of a worker have these outcomes, and they are recorded."""
 
-    outcome: Outcome
+    outcomes: tuple[Outcome, ...]
 
 
 class Idle(msgspec.Struct, frozen=True, tag=True):

@@ -47,7 +47,7 @@ class WorkerProcesses(Crew[WorkerPlace]):
         stop: Stop,
         workoff: bool,
         give_up: bool,
-        on_settled: Callable[[Outcome], None],
+        on_settled: Callable[[Sequence[Outcome]], None],
         settled: Callable[[], int],
     ) -> None:
         """*settled* says how many outcomes of any worker have been recorded so far."""
@@ -87,9 +87,9 @@ class WorkerProcesses(Crew[WorkerPlace]):
                 place.counts_from_now(limits)
             case Over():
                 place.counts_no_more()
-            case Settled(outcome):
+            case Settled(outcomes):
                 self._has_moved = True
-                self._on_settled(outcome)
+                self._on_settled(outcomes)
             case Idle():
                 place.is_idle = True
             case Leaves(why):

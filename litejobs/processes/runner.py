@@ -66,8 +66,8 @@ class Observer(Protocol):
         """All of the workers, named, have loaded the app."""
         ...
 
-    def settled(self, outcome: Outcome) -> None:
-        """An outcome is recorded."""
+    def settled(self, outcomes: Sequence[Outcome]) -> None:
+        """These outcomes of runs are recorded."""
         ...
 
 
@@ -241,7 +241,7 @@ class Runner:
             sleep_delay=min(group.sleep_delay for group, _, _ in seats),
             workoff=self._workoff,
             code_has_changed=SourceWatch(Path(self._source.start.root)).has_changed,
-            on_settled=lambda _job, outcome: self._tell(outcome),
+            on_settled=lambda settlements: self._tell([outcome for _, outcome in settlements]),
         )
         return worker, adapter.count_due(performers.queues)
 
@@ -286,9 +286,9 @@ class Runner:
             **how,
         )
 
-    def _tell(self, outcome: Outcome) -> None:
-        self._settled += 1
-        self._observer.settled(outcome)
+    def _tell(self, outcomes: Sequence[Outcome]) -> None:
+        self._settled += len(outcomes)
+        self._observer.settled(outcomes)
 
     def _heed(self) -> None:
         self._stop.drain()

@@ -13,7 +13,7 @@ from litejobs.base_manager import BaseManager
 from litejobs.clock import Clock
 from litejobs.errors import UnloadableError
 from litejobs.inline import InlineWorker
-from litejobs.job import NewJob, Outcome, StoredJob
+from litejobs.job import NewJob, Settlement
 from litejobs.row import read
 from litejobs.scheduler import due
 
@@ -92,11 +92,12 @@ class Run:
             assert self.worker is not None
             self.worker.stop()
 
-    def settled(self, _job: StoredJob, outcome: Outcome) -> None:
-        """An outcome is recorded."""
-        self.outcomes[outcome.kind] = self.outcomes.get(outcome.kind, 0) + 1
-        if outcome.kind == "unloadable":
-            self.note(UnloadableError(outcome.error))
+    def settled(self, settlements: Sequence[Settlement]) -> None:
+        """Outcomes are recorded."""
+        for _, outcome in settlements:
+            self.outcomes[outcome.kind] = self.outcomes.get(outcome.kind, 0) + 1
+            if outcome.kind == "unloadable":
+                self.note(UnloadableError(outcome.error))
 
     def tell(self) -> None:
         """Raise what a job raised, if it is to be."""
