@@ -339,7 +339,7 @@ def test_a_place_is_free_once_its_app_is_loaded_and_while_no_job_runs(place):
     assert not place.is_free()
     assert place.patience() == 1
 
-    place.done(JOB.id, Outcome("success"))
+    place.done(Done(JOB.id, Outcome("success")))
     assert place.is_free()
 
 
@@ -875,7 +875,7 @@ def test_the_usual_end_is_that_of_the_group(passing, started):
     place.loaded(EMPTY)
     place.begin(chunk(1, 2))
 
-    [(_, outcome), _] = place.done(2, Outcome("success"))
+    [(_, outcome), _] = place.done(Done(2, Outcome("success")))
 
     assert outcome == Outcome("success", delete=False)
     place.tray.close()
@@ -893,6 +893,16 @@ def test_one_chunk_waits_at_hand_behind_quick_jobs_and_no_more(quick):
     quick.take(0)
     quick.hear(0, Done(2, Outcome("success")))
     assert quick.places[0].wish() is not None
+
+
+def test_how_long_jobs_take_is_what_their_process_says(ready, passing):
+    for _ in range(20):
+        ready.begin(0, JOB)
+        passing.seconds += 1  # the runner was busy with something else
+        ready.hear(0, Done(7, Outcome("success"), jobs=10, seconds=0.001))
+        ready.performers.collect()
+
+    assert ready.places[0].wish().limit == pytest.approx(defaults.CHUNK_TIME / 0.0001, abs=1)
 
 
 def test_nothing_waits_behind_jobs_that_take_long(ready):

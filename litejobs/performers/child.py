@@ -6,6 +6,7 @@ import signal
 import socket
 import sys
 import threading
+import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from queue import SimpleQueue
@@ -15,6 +16,7 @@ from litejobs.adapters.base import BaseAdapter
 from litejobs.errors import ConfigurationError, LitejobsError
 from litejobs.execution import Execution
 from litejobs.inline import InlineWorker
+from litejobs.job import Outcome
 from litejobs.performers.alarm import Alarm
 from litejobs.performers.manifest import Manifest
 from litejobs.performers.surroundings import Surroundings
@@ -115,14 +117,18 @@ class _Performance:
         atexit.register(self._alarm.close)
         self._tenure = Tenure(start.max_jobs, start.max_memory)
         self._surroundings = Surroundings()
+        self._began = 0.0  # the first of the jobs of which nothing is said
+        self._unsaid = 0  # how many those are
 
     def goes_on(self, chunk: Perform) -> bool:
         """Run the jobs of a chunk for which there is a token; False if others are not to follow."""
-        ended: Done | None = None  # of the job before, if it is not said
+        self._began = time.monotonic()
+        self._unsaid = 0
+        ended = 0  # the id of the job before
         for job in chunk.jobs:
             if not self._tokens.take():
-                if ended is not None:
-                    self._channel.send(ended)
+                if self._unsaid:
+                    self._say(ended, self._usual)
                 self._channel.send(Cut())
                 break
             if self._slot is not None:
@@ -130,14 +136,19 @@ class _Performance:
             self._alarm.expect()
             result = self._execution.run(job, self._alarm)
             leaves = "timed out" if self._alarm.timed_out else self._tenure.why_over()
-            ended = Done(job.id, result, leaves)
+            self._unsaid += 1
+            ended = job.id
             if job is chunk.jobs[-1] or leaves or result != self._usual:
-                self._channel.send(ended)
-                ended = None
+                self._say(ended, result, leaves)
             self._surroundings.restore()
             if leaves:
                 return False
         return True
+
+    def _say(self, id_: int, result: Outcome, leaves: str = "") -> None:
+        now = time.monotonic()
+        self._channel.send(Done(id_, result, leaves, self._unsaid, now - self._began))
+        self._began, self._unsaid = now, 0
 
 
 def work(worker: InlineWorker, start: Start, channel: Channel) -> None:

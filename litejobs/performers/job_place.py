@@ -6,13 +6,13 @@ from itertools import accumulate
 import msgspec
 
 from litejobs import defaults
-from litejobs.job import Find, Limits, Outcome, Settlement, StoredJob
+from litejobs.job import Find, Limits, Settlement, StoredJob
 from litejobs.performers.manifest import Group
 from litejobs.performers.output import Output
 from litejobs.performers.place import Place
 from litejobs.performers.process import PerformerProcess
 from litejobs.performers.tray import Tray
-from litejobs.performers.wire import Perform, Start
+from litejobs.performers.wire import Done, Perform, Start
 from litejobs.rules.outcome import after_success, released
 from litejobs.rules.pace import Pace
 
@@ -39,9 +39,6 @@ class JobPlace(Place):
         self._unbegun = 0  # when it was last looked
         self._looked_at = 0.0
         self._moved_at = 0.0  # when a job was last seen to begin
-        self._ended_at = (
-            0.0  # when one was last seen to end, or the first of several was handed out
-        )
         self._own: Limits | None = None  # of the job that runs, if the process told them
         self._usual = after_success(group.limits)
 
@@ -78,7 +75,7 @@ class JobPlace(Place):
         self._unbegun += len(jobs)
         if not self.tray.jobs:  # the first one begins now
             self._unbegun -= 1
-            self._moved_at = self._ended_at = time.monotonic()
+            self._moved_at = time.monotonic()
             self.counts_from_now(self.group.limits)
         self.tray.lay(jobs)
         return self.process.send(Perform(tuple(jobs)))
@@ -93,12 +90,13 @@ class JobPlace(Place):
             self.counts_from_now(limits)
         return ended
 
-    def done(self, id_: int, outcome: Outcome) -> list[Settlement]:
+    def done(self, said: Done) -> list[Settlement]:
         """The process says what became of a job; those that it began before went well."""
-        ended = [(job, self._usual) for job in self.tray.before(id_)]
-        job = self.tray.pop(id_)
+        self._pace.took(said.jobs, said.seconds)
+        ended = [(job, self._usual) for job in self.tray.before(said.id)]
+        job = self.tray.pop(said.id)
         if job is not None:
-            ended.append((job, outcome))
+            ended.append((job, said.outcome))
         self._note(len(ended))
         return ended
 
@@ -129,9 +127,7 @@ class JobPlace(Place):
         """So many jobs have ended."""
         if not ended:
             return
-        now = time.monotonic()
-        self._pace.took(ended, now - self._ended_at)
-        self._moved_at = self._ended_at = now
+        self._moved_at = time.monotonic()
         self._own = None
         if self.tray.jobs:
             self.counts_from_now(self.group.limits)

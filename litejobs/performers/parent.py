@@ -118,8 +118,8 @@ class Performers(Crew[JobPlace]):
         match message:
             case Begun(id_, limits):
                 self._settlements += place.begun(id_, limits)
-            case Done(id_, result, why):
-                self._settlements += place.done(id_, result)
+            case Done(leaves=why):
+                self._settlements += place.done(message)
                 if why:
                     log.debug("%s %s and is replaced", place.who, why)
                     self._settlements += place.take_back()

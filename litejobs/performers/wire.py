@@ -91,6 +91,8 @@ class Done(msgspec.Struct, frozen=True, tag=True):
     id: int
     outcome: Outcome
     leaves: str = ""  # why the performer takes no more jobs and ends
+    jobs: int = 1  # that it has run since it said this last, or began the chunk
+    seconds: float = 0.0  # that those took
 
 
 class Cut(msgspec.Struct, frozen=True, tag=True):
