@@ -2,14 +2,11 @@
 
 import inspect
 import logging
-import os
 import sys
-import threading
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
-from types import FrameType, ModuleType
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar, Unpack, overload
 
 from litejobs import context, defaults
@@ -17,17 +14,20 @@ from litejobs.adapters.base import BaseAdapter
 from litejobs.clock import Clock, SystemClock
 from litejobs.config import (
     WorkerGroup,
+    check_groups,
     check_keys,
     check_limits,
     check_logger,
     check_priority,
     check_queue,
+    check_queues,
     check_whole,
 )
 from litejobs.errors import ConfigurationError, SchedulingError
 from litejobs.job import Job, OwnLimits
+from litejobs.launch import Launch
+from litejobs.program import calling_module, importable_name, is_spawned
 from litejobs.project import root_of_file
-from litejobs.reloader import stop_in_reloader_parent
 from litejobs.scheduler import Target
 
 if TYPE_CHECKING:
@@ -40,7 +40,6 @@ if TYPE_CHECKING:
 
 P = ParamSpec("P")
 R = TypeVar("R")
-_FORKS = "multiprocessing."
 _NOTHING = nullcontext()  # may be entered again and again
 _JOB_OPTIONS = ("queue", "priority", "properties", *OwnLimits.__annotations__)
 
@@ -58,15 +57,14 @@ class BaseManager(ABC):
         workers: Sequence[WorkerGroup | Mapping[str, Any]] | None,
         clock: Clock | None,
     ) -> None:
-        self.queues = None if queues is None else _checked_queues(queues)
+        self.queues = None if queues is None else check_queues(queues)
         check_logger(logger)
         self.logger = logger or logging.getLogger("litejobs")
-        self.workers = (WorkerGroup(),) if workers is None else _checked_groups(workers)
+        self.workers = (WorkerGroup(),) if workers is None else check_groups(workers)
         self.clock = clock or SystemClock()
         self.declared: dict[tuple[str, str], Job[..., Any]] = {}
-        self.module = _calling_module()
-        self._background: BackgroundWorker | BackgroundProcess | None = None
-        self._starting = threading.Lock()
+        self.module = calling_module()
+        self._background = Launch(self._new_threads)
         self._is_lent = False
         self._watch: Around | None = None
 
@@ -156,32 +154,15 @@ class BaseManager(ABC):
 
         Raises ConfigurationError or a StorageError if the storage cannot be used.
         """
-        with self._starting:
-            if self._background is None or not self._background.is_alive():
-                worker = self._new_process() if process else self._new_threads()
-                if context.loading_now() or self._is_lent or _is_spawned():
-                    return worker
-                for adapter in {self.adapter(group.adapter) for group in self.workers}:
-                    adapter.reload()  # a file that is not ours is refused here
-                worker.start()
-                stop_in_reloader_parent(worker.stop)
-                if self._background is None:
-                    os.register_at_fork(after_in_child=self._after_fork)
-                self._background = worker
-            return self._background
+        make = self._new_process if process else self._new_threads
+        return self._background.start(make, self._may_start)
 
-    def _after_fork(self) -> None:
-        """
-        A server that loads the app once and then forks means its children to run jobs.
-
-        Children of multiprocessing have another task. Runners in processes of their own are one for
-        all, and belong to the parent.
-        """
-        self._starting = threading.Lock()  # another thread may have held it
-        copy = self._background
-        if copy is not None and copy.died_in_a_fork and not _is_forked():
-            self._background = self._new_threads()
-            self._background.start(after=defaults.FORK_PAUSE)
+    def _may_start(self) -> bool:
+        if context.loading_now() or self._is_lent or is_spawned():
+            return False
+        for adapter in {self.adapter(group.adapter) for group in self.workers}:
+            adapter.reload()  # a file that is not ours is refused here
+        return True
 
     def _new_threads(self) -> "BackgroundWorker":
         from litejobs.background import BackgroundWorker  # noqa: PLC0415  # for workers only
@@ -298,7 +279,7 @@ class BaseManager(ABC):
         """``module:name`` where this manager can be imported from, as far as that can be seen."""
         module = sys.modules.get(self.module)
         names = [name for name, value in vars(module).items() if value is self] if module else []
-        place = self.module if module is None else _importable(module)
+        place = self.module if module is None else importable_name(module)
         return f"{place}:{names[0]}" if names else place
 
     def _check_declared(self, queue: str) -> None:
@@ -323,50 +304,3 @@ def path_of(function: Callable[..., Any]) -> str:
     root = root_of_file(file)
     resolved = file.resolve()
     return resolved.relative_to(root).as_posix() if resolved.is_relative_to(root) else file.name
-
-
-def _checked_queues(queues: object) -> tuple[str, ...]:
-    if not isinstance(queues, list | tuple) or not queues:
-        raise ConfigurationError(f"queues must be a list of names, got {queues!r}")
-    return tuple(check_queue(name) for name in queues)
-
-
-def _checked_groups(workers: object) -> tuple[WorkerGroup, ...]:
-    if not isinstance(workers, list | tuple) or not workers:
-        raise ConfigurationError(f"workers must be a list of worker groups, got {workers!r}")
-    return tuple(WorkerGroup.of(group) for group in workers)
-
-
-def _calling_module() -> str:
-    """The module in which a manager is being made."""
-    frame = sys._getframe(1)  # noqa: SLF001  # there is no other way to one's caller
-    own = __name__.partition(".")[0]
-    while frame.f_back is not None and _package(frame) == own:
-        frame = frame.f_back
-    return str(frame.f_globals.get("__name__", "__main__"))
-
-
-def _is_spawned() -> bool:
-    """Whether multiprocessing is just loading the program into a child that it has spawned."""
-    process = sys.modules.get("multiprocessing.process")
-    return process is not None and hasattr(process.current_process(), "_inheriting")
-
-
-def _is_forked() -> bool:
-    """Whether it is multiprocessing that forks just now."""
-    frame: FrameType | None = sys._getframe(1)  # noqa: SLF001  # there is no other way to one's caller
-    while frame is not None and not str(frame.f_globals.get("__name__")).startswith(_FORKS):
-        frame = frame.f_back
-    return frame is not None
-
-
-def _package(frame: FrameType) -> str:
-    return str(frame.f_globals.get("__name__", "")).partition(".")[0]
-
-
-def _importable(module: ModuleType) -> str:
-    """The name by which a worker could import the module, which may be running as __main__."""
-    if module.__name__ != "__main__":
-        return module.__name__
-    spec, file = getattr(module, "__spec__", None), getattr(module, "__file__", None)
-    return spec.name if spec is not None else Path(file or "__main__").stem

@@ -193,3 +193,17 @@ def check_seconds(key: str, value: object, *, above_zero: bool = False) -> None:
         raise ConfigurationError(
             f"{key} must be {'more than' if above_zero else 'at least'} 0 seconds, got {value}"
         )
+
+
+def check_queues(queues: object) -> tuple[str, ...]:
+    """The names of queues that a manager is told; raises ConfigurationError."""
+    if not isinstance(queues, list | tuple) or not queues:
+        raise ConfigurationError(f"queues must be a list of names, got {queues!r}")
+    return tuple(check_queue(name) for name in queues)
+
+
+def check_groups(workers: object) -> tuple[WorkerGroup, ...]:
+    """The worker groups that a manager is told; raises ConfigurationError."""
+    if not isinstance(workers, list | tuple) or not workers:
+        raise ConfigurationError(f"workers must be a list of worker groups, got {workers!r}")
+    return tuple(WorkerGroup.of(group) for group in workers)

@@ -69,8 +69,8 @@ def make_manager(database):
     yield make
     gate.opened.set()
     for manager in managers:
-        if manager._background is not None and manager._background.is_alive():
-            assert manager._background.stop(60)
+        if manager._background.worker is not None and manager._background.worker.is_alive():
+            assert manager._background.worker.stop(60)
     database.close()
 
 
@@ -292,7 +292,7 @@ def test_a_wrong_database_is_refused_at_the_start(make_manager, tmp_path):
     with pytest.raises(DatabaseFileError):
         manager.start_background_worker()
 
-    assert manager._background is None
+    assert manager._background.worker is None
 
 
 def test_unloadable_jobs_are_tried_again_at_the_start(manager, database):

@@ -243,7 +243,7 @@ def test_the_test_modes_come_before_the_configuration(jobs, noted, make_app):
 def test_a_testing_app_starts_no_worker(jobs, make_app):
     jobs.init_app(make_app(TESTING=True, LITEJOBS_WORKER="thread"))
 
-    assert jobs._background is None
+    assert jobs._background.worker is None
 
 
 def test_the_files_of_a_tested_app_go_with_it(jobs, noted, make_app):

@@ -17,7 +17,7 @@ PACKAGE = Path(litejobs.__file__).parent
 FLOORS = [
     {"errors", "defaults", "clock", "stop"},
     {"job", "config", "logs"},
-    {"codecs", "project", "rules"},
+    {"codecs", "program", "project", "rules"},
     {"context", "run_directory"},
     {"adapters"},
     {"arguments", "handler", "row"},
@@ -25,7 +25,7 @@ FLOORS = [
     {"execution"},
     {"scheduler", "worker", "watchdog", "overdue", "batch", "inline", "performers"},
     {"generators", "processes"},
-    {"background", "reloader"},
+    {"background", "launch", "reloader"},
     {"base_manager"},
     {"manager"},
     {"default_manager"},
