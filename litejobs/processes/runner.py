@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import msgspec
 
@@ -27,6 +27,7 @@ from litejobs.processes.beside import Beside, Readiness, Reaper
 from litejobs.processes.code import SourceWatch
 from litejobs.processes.log import DaemonLog
 from litejobs.processes.notify import Notifier
+from litejobs.processes.roles import Observer, Source
 from litejobs.processes.signals import Received, follow, stop_on_signals
 from litejobs.run_directory.bell import Bell
 from litejobs.run_directory.identity import locked_by, worker_name
@@ -36,39 +37,6 @@ from litejobs.worker import Worker, Works, wait, work
 
 Seat = tuple[Group, int, int]  # a worker: its group, the number of that, its own id in it
 log = logging.getLogger("litejobs")
-
-
-class Source(Protocol):
-    """What a runner works for: an app, or a database without one."""
-
-    @property
-    def start(self) -> Start:
-        """What each performer is told first."""
-        ...
-
-    def manifest(self, stop: Stop) -> Manifest | None:
-        """Groups and storages; None if *stop* came first."""
-        ...
-
-    def adapters(self, manifest: Manifest) -> dict[str, SqliteAdapter]:
-        """Those of the storages that a runner can open, opened, by the manifest's keys."""
-        ...
-
-
-class Observer(Protocol):
-    """Is told what happens."""
-
-    def ready(self, due: int) -> None:
-        """Workers begin; so many jobs are due now."""
-        ...
-
-    def up(self, workers: Sequence[str]) -> None:
-        """All of the workers, named, have loaded the app."""
-        ...
-
-    def settled(self, outcomes: Sequence[Outcome]) -> None:
-        """These outcomes of runs are recorded."""
-        ...
 
 
 @dataclass(frozen=True, slots=True)
