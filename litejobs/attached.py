@@ -14,7 +14,8 @@ from litejobs import logs
 from litejobs.errors import LitejobsError
 from litejobs.job import Outcome
 from litejobs.processes.notify import Notifier
-from litejobs.processes.runner import Runner, Source
+from litejobs.processes.roles import Source
+from litejobs.processes.runner import Runner
 from litejobs.processes.sources import AppSource, DatabaseSource
 from litejobs.rules.text import printable
 

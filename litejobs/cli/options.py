@@ -16,7 +16,7 @@ from litejobs.config import MAX_TENURE, check_queue
 from litejobs.errors import ConfigurationError, DatabaseFileError, UsageError
 from litejobs.performers.manifest import Storage
 from litejobs.processes.record import DaemonFiles, noted_storage
-from litejobs.processes.runner import Source
+from litejobs.processes.roles import Source
 from litejobs.processes.sources import AppSource, DatabaseSource, default_storage, open_storage
 from litejobs.processes.storages import Storages
 from litejobs.project import (

@@ -17,7 +17,8 @@ from litejobs.performers.output import Output
 from litejobs.performers.wire import Broken, Start
 from litejobs.processes.log import DaemonLog
 from litejobs.processes.record import Arguments, DaemonFiles, Record, note_storage
-from litejobs.processes.runner import Runner, Source
+from litejobs.processes.roles import Source
+from litejobs.processes.runner import Runner
 from litejobs.processes.signals import heed_all
 from litejobs.processes.sources import AppSource, DatabaseSource
 from litejobs.rules.text import printable
