@@ -14,7 +14,6 @@ from litejobs import logs
 from litejobs.errors import LitejobsError
 from litejobs.job import Outcome
 from litejobs.processes.notify import Notifier
-from litejobs.processes.roles import Source
 from litejobs.processes.runner import Runner
 from litejobs.processes.sources import AppSource, DatabaseSource
 from litejobs.rules.text import printable
@@ -35,7 +34,7 @@ def main(leash: str, level: str, root: str, app: str, database: str) -> int:
     Notifier.from_environment()  # the app's to use, not ours
     log_level = int(level)
     logs.configure(log_level, "litejobs")
-    source: Source
+    source: AppSource | DatabaseSource
     if app:
         source = AppSource(app, Path(root), None, log_level)
     else:
