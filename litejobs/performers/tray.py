@@ -50,20 +50,21 @@ class Tray:
 
         For after the performer was heard: of these it had nothing to say.
         """
-        return [self._pop() for _ in range(len(self.jobs) - unbegun - 1)]
+        return self._pop(max(0, len(self.jobs) - unbegun - 1))
 
     def before(self, id_: int) -> list[StoredJob]:
         """Take away those that were begun before the job with that id; none if it is not here."""
-        if all(job.id != id_ for job in self.jobs):
-            return []
-        taken = []
-        while self.jobs[0].id != id_:
-            taken.append(self._pop())
-        return taken
+        for count, job in enumerate(self.jobs):
+            if job.id == id_:
+                return self._pop(count)
+        return []
 
     def pop(self, id_: int) -> StoredJob | None:
         """Take away the first job, if it has that id."""
-        return self._pop() if self.jobs and self.jobs[0].id == id_ else None
+        if not self.jobs or self.jobs[0].id != id_:
+            return None
+        [job] = self._pop(1)
+        return job
 
     def take_back(self) -> list[StoredJob]:
         """Take away what was not begun: it never will be, there."""
@@ -84,8 +85,11 @@ class Tray:
     def close(self) -> None:
         self.tokens.close()
 
-    def _pop(self) -> StoredJob:
-        self._chunks[0] -= 1
-        if not self._chunks[0]:
-            self._chunks.popleft()
-        return self.jobs.popleft()
+    def _pop(self, count: int) -> list[StoredJob]:
+        taken = [self.jobs.popleft() for _ in range(count)]
+        while count:
+            left = self._chunks.popleft()
+            if left > count:
+                self._chunks.appendleft(left - count)
+            count -= min(left, count)
+        return taken
