@@ -10,9 +10,10 @@ from contextlib import suppress
 from pathlib import Path
 
 import pytest
-from helpers import DEADLINE, NOBODY
+from helpers import DEADLINE, NOBODY, wait_until
 
 from litejobs.errors import ConfigurationError
+from litejobs.run_directory import bell as bell_module
 from litejobs.run_directory import identity, paths
 from litejobs.run_directory.bell import Bell, ring
 
@@ -136,6 +137,116 @@ def test_a_bell_full_of_rings_is_left_alone(make_bell, directory, monkeypatch):
     assert not is_ringing(full)
 
 
+def test_rings_that_stopped_workers_do_not_hear_keep_none_from_the_others(make_bell, directory):
+    """All that waits to be heard would fill the buffer of one socket for all."""
+    bells = {bell._path.name: bell for bell in (make_bell() for _ in range(40))}
+    heard = bells[names(directory)[-1]]  # that which is rung last
+
+    for _ in range(12):
+        ring(directory)
+        assert is_ringing(heard)
+        heard.drain()
+
+
+def let_pass(directory, *, seconds):
+    """As if the last change of the directory were so long ago."""
+    status = Path(directory).stat()
+    os.utime(directory, ns=(status.st_atime_ns, status.st_mtime_ns - seconds * 1_000_000_000))
+
+
+def test_a_directory_that_has_not_changed_for_long_is_not_listed_again(
+    make_bell, directory, monkeypatch
+):
+    bell = make_bell()
+    let_pass(directory, seconds=10)
+    ring(directory)
+    bell.drain()
+    monkeypatch.setattr(os, "listdir", lambda _: pytest.fail("was listed"))
+
+    ring(directory)
+
+    assert is_ringing(bell)
+
+
+def test_a_bell_that_comes_later_is_heard_at_once(make_bell, directory):
+    make_bell()
+    let_pass(directory, seconds=10)
+    ring(directory)
+
+    bell = make_bell()
+    ring(directory)
+
+    assert is_ringing(bell)
+
+
+def test_a_bell_that_comes_within_one_tick_of_the_file_systems_clock_is_heard(make_bell, directory):
+    make_bell()
+    ring(directory)
+    changed = Path(directory).stat().st_mtime_ns
+
+    bell = make_bell()
+    os.utime(directory, ns=(changed, changed))
+    ring(directory)
+
+    assert is_ringing(bell)
+
+
+def test_a_worker_that_dies_after_it_was_rung_is_removed(make_bell, directory):
+    dead, alive = make_bell(), make_bell()
+    let_pass(directory, seconds=10)
+    ring(directory)
+    alive.drain()
+    dead._socket.close()
+
+    ring(directory)
+
+    assert is_ringing(alive)
+    assert names(directory) == [alive._path.name]
+
+
+def test_a_forked_child_has_sockets_of_its_own(make_bell, directory):
+    """One that closes all that it inherited, as daemons do, may get their numbers for its files."""
+    bell = make_bell()
+    ring(directory)
+    bell.drain()
+    inherited = [rope._socket.fileno() for rope in bell_module._tied[directory].ropes.values()]
+
+    child = os.fork()
+    if child == 0:
+        is_closed = all(not Path(f"/dev/fd/{number}").exists() for number in inherited)
+        ring(directory)
+        os._exit(0 if is_closed and inherited else 1)
+
+    assert os.waitpid(child, 0)[1] == 0
+    assert is_ringing(bell)
+
+
+def test_any_thread_may_ring_while_bells_come_and_go(make_bell, directory):
+    stop, errors = threading.Event(), []
+
+    def keep_ringing():
+        try:
+            while not stop.is_set():
+                ring(directory)
+        except Exception as error:
+            errors.append(error)
+
+    threads = [threading.Thread(target=keep_ringing, daemon=True) for _ in range(3)]
+    for thread in threads:
+        thread.start()
+    try:
+        for _ in range(50):
+            bell = make_bell()
+            wait_until(lambda bell=bell: is_ringing(bell), "the ring")
+            bell.close()
+    finally:
+        stop.set()
+        for thread in threads:
+            thread.join(DEADLINE)
+
+    assert errors == []
+
+
 def test_other_files_of_the_directory_are_left_alone(make_bell, directory):
     bell = make_bell()
     note = Path(directory, "note.txt")
@@ -162,11 +273,26 @@ def test_a_bell_rings_below_a_path_of_any_length(tmp_path, make_bell, length):
     missing = length - len(os.fsencode(tmp_path)) - 1
     directory = str(tmp_path / ("d" * max(missing, 10)))
     bell = make_bell(directory)
-    before = len(names("/proc/self/fd"))
 
     ring(directory)
 
     assert is_ringing(bell)
+
+
+@on_linux
+def test_ringing_keeps_one_socket_for_each_bell_and_none_for_those_that_are_gone(
+    make_bell, directory
+):
+    before = len(names("/proc/self/fd"))
+    bells = [make_bell() for _ in range(3)]
+    for _ in range(5):
+        ring(directory)
+    assert len(names("/proc/self/fd")) == before + 2 * 3
+
+    for bell in bells:
+        bell.close()
+    ring(directory)
+
     assert len(names("/proc/self/fd")) == before
 
 

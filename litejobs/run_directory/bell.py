@@ -9,12 +9,20 @@ It is only a hint: a worker that hears nothing looks by itself every sleep_delay
 import logging
 import os
 import sys
+from collections.abc import Mapping
 from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
+from litejobs.clock import SystemClock
 from litejobs.run_directory.paths import make
 
+if TYPE_CHECKING:
+    import socket
+
 _SUFFIX = ".bell"
+_TICK = 2000  # milliseconds; two changes closer than that may leave one mtime, by the file system
 log = logging.getLogger("litejobs")
 _LONGEST_ADDRESS = 100  # bytes; the systems allow 104 to 108, with the directory in them
 
@@ -23,7 +31,7 @@ class Bell:
     """The ear of one waiting worker: readable, for a selector, once somebody rang."""
 
     def __init__(self, directory: str) -> None:
-        import socket  # noqa: PLC0415  # as in ring
+        import socket  # noqa: PLC0415  # as in _tie
 
         make(directory)
         self._path = Path(directory) / f"{os.urandom(16).hex()}{_SUFFIX}"
@@ -51,28 +59,92 @@ class Bell:
 
 def ring(directory: str) -> None:
     """Wake every worker that waits there. Never blocks and never fails."""
+    tied = _tied.get(directory)
+    if tied is None and not os.access(directory, os.F_OK):
+        return  # no worker has been here yet; a stat that fails would take twice as long
     try:
-        names = [name for name in os.listdir(directory) if name.endswith(_SUFFIX)]  # noqa: PTH208
+        mtime = os.stat(directory).st_mtime_ns  # noqa: PTH116  # at each later(): a Path costs more
     except OSError:
-        return  # no worker has been here yet
-    if not names:
         return
+    if tied is None or tied.mtime != mtime:
+        tied = _tied[directory] = _tie_all(directory, mtime, tied)
+    for rope in tied.ropes.values():
+        rope.pull()
+
+
+class _Rope:
+    """
+    What rings one bell: a socket that is connected to it.
+
+    Each has one of its own: rings that a stopped worker does not hear fill up no buffer that others
+    need. It is closed when nobody holds it any more, for another thread may be pulling it.
+    """
+
+    def __init__(self, bell: Path, sender: "socket.socket") -> None:
+        self._bell = bell
+        self._socket = sender
+
+    def pull(self) -> None:
+        try:
+            self._socket.send(b"!")
+        except ConnectionRefusedError:
+            _remove(self._bell)
+        except OSError:
+            pass  # full: it is ringing already; no longer connected: it was removed
+
+    def __del__(self) -> None:
+        self._socket.close()
+
+
+@dataclass(frozen=True, slots=True)
+class _Tied:
+    """The bells that were in a directory when it was changed last, as far as that is certain."""
+
+    mtime: int | None  # nanoseconds; None: look again
+    ropes: Mapping[str, _Rope]
+
+
+_tied: dict[str, _Tied] = {}  # by directory; replaced as a whole, so that no thread need wait
+# A child may go on to close every descriptor that it has inherited, and take the numbers again.
+os.register_at_fork(after_in_child=_tied.clear)
+
+
+def _tie_all(directory: str, mtime: int, former: _Tied | None) -> _Tied:
+    is_certain = SystemClock().now() - mtime // 1_000_000 > _TICK
+    ropes = {}
+    for name in _names(directory):
+        rope = former.ropes.get(name) if former else None
+        try:
+            ropes[name] = rope or _tie(directory, name)
+        except ConnectionRefusedError:
+            _remove(Path(directory, name))
+        except OSError:
+            is_certain = False  # too many open files, perhaps
+    return _Tied(mtime if is_certain else None, ropes)
+
+
+def _names(directory: str) -> list[str]:
+    try:
+        return [name for name in os.listdir(directory) if name.endswith(_SUFFIX)]  # noqa: PTH208
+    except OSError:
+        return []  # it is gone
+
+
+def _tie(directory: str, name: str) -> _Rope:
     import socket  # noqa: PLC0415  # 4 ms that who stores jobs while no worker waits need not pay
 
-    with (
-        suppress(OSError),
-        socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sender,
-        _address(directory) as place,
-    ):
-        sender.setblocking(False)  # noqa: FBT003
-        for name in names:
-            try:
-                sender.sendto(b"!", f"{place}/{name}")
-            except ConnectionRefusedError:
-                with suppress(OSError):
-                    Path(directory, name).unlink()  # its worker died
-            except OSError:
-                pass  # full: it is ringing already; gone: nobody to wake
+    sender = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+    rope = _Rope(Path(directory, name), sender)
+    sender.setblocking(False)  # noqa: FBT003
+    with _address(directory) as place:
+        sender.connect(f"{place}/{name}")
+    return rope
+
+
+def _remove(bell: Path) -> None:
+    """Its worker has died."""
+    with suppress(OSError):
+        bell.unlink()
 
 
 class _address:  # noqa: N801  # used like a function
