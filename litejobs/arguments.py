@@ -6,6 +6,7 @@ what cannot be restored is refused when it is passed, never found out later.
 """
 
 import inspect
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
 from typing import Any
@@ -13,6 +14,8 @@ from typing import Any
 from litejobs.codecs import Codec, Refused, codec_for, to_json
 from litejobs.defaults import MAX_ARGUMENTS
 from litejobs.errors import SchedulingError, UnloadableError
+
+_LONGEST_CHARACTER = 4  # bytes, in UTF-8
 
 
 @lru_cache(maxsize=4096)
@@ -35,10 +38,8 @@ class Parameters:
         ]
         self._rest = next((p for p in parameters if p.kind is p.VAR_POSITIONAL), None)
         self._extra = next((p for p in parameters if p.kind is p.VAR_KEYWORD), None)
-        least = sum(p.default is p.empty for p in self._positional)
-        by_name = any(p.kind is p.KEYWORD_ONLY and p.default is p.empty for p in parameters)
-        # How many arguments surely fit where none is passed by name.
-        self._counts = range(0) if by_name else range(least, len(self._positional) + 1)
+        self._fitting = _fitting_numbers(parameters)
+        self._codecs_in_order: list[Codec] = []
 
     def dump(self, args: Sequence[Any], kwargs: Mapping[str, Any]) -> tuple[str, str]:
         """
@@ -46,23 +47,30 @@ class Parameters:
 
         Raises SchedulingError, naming the parameter, for what would not come out as it went in.
         """
+        if misfit := self._misfit(args, kwargs):
+            raise SchedulingError(f"the arguments do not fit {misfit}")
+        codecs = self._codecs_of(args)
+        texts: list[str] = []
         try:
-            self.signature.bind(*args, **kwargs)
-        except TypeError as error:
-            raise SchedulingError(
-                f"the arguments do not fit {self.name}{self.signature}: {error}"
-            ) from None
-        listed = [self._dump(self._at(i), value) for i, value in enumerate(args)]
-        named = [
-            f"{to_json(key)}:{self._dump(self._named(key), value)}" for key, value in kwargs.items()
-        ]
-        size = sum(len(text.encode()) + 1 for text in (*listed, *named))
-        if size > MAX_ARGUMENTS:
-            raise SchedulingError(
-                f"the arguments of {self.name} are {size:,} bytes of JSON, {MAX_ARGUMENTS:,} are "
-                "allowed: store the data elsewhere and pass its name or key"
-            )
-        return f"[{','.join(listed)}]", f"{{{','.join(named)}}}"
+            for value in args:
+                texts.append(codecs[len(texts)].dump(value))
+        except (Refused, RecursionError) as error:
+            raise self._refusal(self._at(len(texts)), error) from None
+        listed = f"[{','.join(texts)}]"
+        named = self._dump_named(kwargs) if kwargs else "{}"
+        if len(listed) + len(named) > MAX_ARGUMENTS // _LONGEST_CHARACTER:
+            self._check_size(listed, named)
+        return listed, named
+
+    def _dump_named(self, kwargs: Mapping[str, Any]) -> str:
+        texts = []
+        for key, value in kwargs.items():
+            parameter = self._named(key)
+            try:
+                texts.append(f"{to_json(key)}:{self._codec(parameter).dump(value)}")
+            except (Refused, RecursionError) as error:
+                raise self._refusal(parameter, error) from None
+        return f"{{{','.join(texts)}}}"
 
     def load(
         self, args: Sequence[Any], kwargs: Mapping[str, Any]
@@ -72,17 +80,21 @@ class Parameters:
 
         Raises UnloadableError if the function no longer takes them.
         """
-        if kwargs or len(args) not in self._counts:
-            try:
-                self.signature.bind(*args, **kwargs)
-            except TypeError as error:
-                raise UnloadableError(
-                    f"the stored arguments do not fit {self.name}{self.signature}: {error}"
-                ) from None
+        if misfit := self._misfit(args, kwargs):
+            raise UnloadableError(f"the stored arguments do not fit {misfit}")
         return (
-            [self._load(self._at(i), value) for i, value in enumerate(args)] if args else [],
+            self._load_listed(args) if args else [],
             {k: self._load(self._named(k), value) for k, value in kwargs.items()} if kwargs else {},
         )
+
+    def _load_listed(self, args: Sequence[Any]) -> list[Any]:
+        values: list[Any] = []
+        try:
+            for codec, wire in zip(self._codecs_of(args), args, strict=False):
+                values.append(codec.load(wire))
+        except Refused as error:
+            raise self._unloadable(self._at(len(values)), error) from None
+        return values
 
     def _at(self, index: int) -> inspect.Parameter:
         parameter = self._positional[index] if index < len(self._positional) else self._rest
@@ -107,24 +119,58 @@ class Parameters:
             self._codecs[parameter.name] = codec
         return codec
 
-    def _dump(self, parameter: inspect.Parameter, value: Any) -> str:
-        try:
-            text = to_json(self._codec(parameter).dump(value))
-        except Refused as error:
-            raise SchedulingError(f"argument {parameter.name!r} of {self.name}: {error}") from None
-        except RecursionError:
+    def _codecs_of(self, args: Sequence[Any]) -> list[Codec]:
+        """The codecs by position, for as many as *args* at least."""
+        codecs = self._codecs_in_order
+        if len(codecs) < len(args):  # another thread may do the same
+            codecs = [self._codec(self._at(index)) for index in range(len(args))]
+            self._codecs_in_order = codecs
+        return codecs
+
+    def _misfit(self, args: Sequence[Any], kwargs: Mapping[str, Any]) -> str:
+        """What the function would take, and why not these; an empty text if it takes them."""
+        if kwargs or len(args) not in self._fitting:
+            try:
+                self.signature.bind(*args, **kwargs)
+            except TypeError as error:
+                return f"{self.name}{self.signature}: {error}"
+        return ""
+
+    def _check_size(self, listed: str, named: str) -> None:
+        """Each argument counts with the comma or bracket that follows it."""
+        size = sum(len(text.encode()) - 1 for text in (listed, named) if text not in ("[]", "{}"))
+        if size > MAX_ARGUMENTS:
             raise SchedulingError(
-                f"argument {parameter.name!r} of {self.name} contains itself or is nested too deep"
-            ) from None
-        return text
+                f"the arguments of {self.name} are {size:,} bytes of JSON, {MAX_ARGUMENTS:,} are "
+                "allowed: store the data elsewhere and pass its name or key"
+            )
+
+    def _refusal(self, parameter: inspect.Parameter, error: Exception) -> SchedulingError:
+        reason = (
+            f": {error}" if isinstance(error, Refused) else " contains itself or is nested too deep"
+        )
+        return SchedulingError(f"argument {parameter.name!r} of {self.name}{reason}")
 
     def _load(self, parameter: inspect.Parameter, wire: Any) -> Any:
         try:
             return self._codec(parameter).load(wire)
         except Refused as error:
-            raise UnloadableError(
-                f"the stored argument {parameter.name!r} of {self.name} does not fit: {error}"
-            ) from None
+            raise self._unloadable(parameter, error) from None
+
+    def _unloadable(self, parameter: inspect.Parameter, error: Refused) -> UnloadableError:
+        return UnloadableError(
+            f"the stored argument {parameter.name!r} of {self.name} does not fit: {error}"
+        )
+
+
+def _fitting_numbers(parameters: Sequence[inspect.Parameter]) -> range:
+    """How many arguments fit where none is passed by name."""
+    positional = [p for p in parameters if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
+    least = sum(p.default is p.empty for p in positional)
+    if any(p.kind is p.KEYWORD_ONLY and p.default is p.empty for p in parameters):
+        return range(0)
+    most = sys.maxsize if any(p.kind is p.VAR_POSITIONAL for p in parameters) else len(positional)
+    return range(least, most + 1)
 
 
 def _resolved(annotation: Any, names: dict[str, Any]) -> Any:

@@ -497,6 +497,47 @@ def test_stored_arguments_are_refused_just_where_a_call_would_be(job, count):
         assert Parameters(job).load(args, {}) == (args, {})
 
 
+def by_name_only(a, *, b): ...
+def by_name_with_default(a, *, b=0): ...
+def any_number(a, *rest): ...
+def any_name(a=0, **extra): ...
+def by_place_only(a, b=0, /): ...
+def nothing(): ...
+
+
+@pytest.mark.parametrize(
+    "job",
+    [by_name_only, by_name_with_default, any_number, any_name, by_place_only, nothing],
+    ids=lambda job: job.__name__,
+)
+@pytest.mark.parametrize("args", [[], [1], [1, 2], [1, 2, 3]], ids=len)
+def test_as_many_arguments_fit_as_python_itself_would_take(job, args):
+    try:
+        job(*args)
+    except TypeError:
+        with pytest.raises(SchedulingError, match="the arguments do not fit"):
+            Parameters(job).dump(args, {})
+    else:
+        assert Parameters(job).dump(args, {}) == (json.dumps(args, separators=(",", ":")), "{}")
+
+
+def test_a_name_that_is_no_text_is_refused():
+    def job(**extra): ...
+
+    with pytest.raises(SchedulingError, match=r"argument 'extra' of job: it holds a lone surr"):
+        Parameters(job).dump([], {"\ud800": 1})
+
+
+def test_the_argument_at_fault_is_named_whichever_it_is():
+    def job(a, b, *rest): ...
+
+    for place, name in enumerate(["a", "b", "rest", "rest"]):
+        args = [0, 0, 0, 0]
+        args[place] = {1}
+        with pytest.raises(SchedulingError, match=f"argument '{name}' of job: it is a set"):
+            Parameters(job).dump(args, {})
+
+
 def test_a_positional_only_parameter_is_not_passed_by_name():
     def job(a, /): ...
 
