@@ -167,6 +167,15 @@ def test_pauses_are_short_at_first_and_never_long(connection, connect, monkeypat
     assert max(pause for _, pause in pauses) > 0.01
 
 
+def test_an_insert_waits_as_any_statement_does_and_tells_the_id(connection, connect, monkeypatch):
+    other = connect()
+    other.execute("BEGIN IMMEDIATE")
+    other.execute("INSERT INTO t VALUES ('theirs')")
+    while_waiting(monkeypatch, lambda: other.execute("COMMIT"))
+
+    assert connection.insert("INSERT INTO t VALUES (?)", ("ours",)) == 2
+
+
 def test_reading_waits_for_nobody(connection, connect):
     other = connect()
 

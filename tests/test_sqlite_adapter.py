@@ -84,6 +84,37 @@ def test_many_jobs_get_their_ids_in_order(adapter):
     assert rows(adapter, "id, priority") == list(zip(ids, (3, 1, 2), strict=True))
 
 
+@pytest.mark.parametrize("number", [0, 1, 2, 3, 100])
+def test_each_of_many_jobs_is_stored_under_the_id_that_is_told(adapter, number):
+    schedule(adapter, handler="before")
+    handlers = [f"job {i}" for i in range(number)]
+
+    ids = adapter.schedule([new(adapter, handler=handler) for handler in handlers])
+
+    schedule(adapter, handler="after")
+    stored = dict(rows(adapter, "id, handler"))
+    assert [stored[id_] for id_ in ids] == handlers
+    assert len(stored) == number + 2
+
+
+def test_where_a_trigger_stores_jobs_between_them_many_are_refused(adapter):
+    schedule(adapter)
+    adapter.connection.execute(
+        """
+        CREATE TRIGGER another AFTER INSERT ON background_jobs WHEN NEW.queue = 'default' BEGIN
+          INSERT INTO background_jobs (queue, handler, run_at) VALUES ('other', 'theirs', 1);
+        END
+        """
+    )
+
+    with pytest.raises(StorageError, match="a trigger stores more jobs in background_jobs"):
+        adapter.schedule([new(adapter), new(adapter)])
+
+    assert len(rows(adapter)) == 1
+    id_ = schedule(adapter, handler="ours")
+    assert rows(adapter, f"handler, id = {id_}") == [("{}", 0), ("ours", 1), ("theirs", 0)]
+
+
 def test_many_jobs_are_stored_all_or_none(adapter):
     good, bad = new(adapter), new(adapter, queue=None)
 

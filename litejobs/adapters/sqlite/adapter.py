@@ -14,7 +14,7 @@ from litejobs.adapters.sqlite.connection import Connection, Connections, DriverN
 from litejobs.adapters.sqlite.queries import Queries
 from litejobs.clock import Clock, SystemClock
 from litejobs.config import check_logger, with_checked_options
-from litejobs.errors import ConfigurationError, DatabaseFileError, JobStateError
+from litejobs.errors import ConfigurationError, DatabaseFileError, JobStateError, StorageError
 from litejobs.job import Find, Limits, NewJob, Outcome, Settlement, StoredJob
 from litejobs.rules.outcome import after_crash, after_error, released
 from litejobs.run_directory.identity import ended_with_the_machine, in_words
@@ -140,26 +140,32 @@ class SqliteAdapter(BaseAdapter):
     # Storing
 
     def schedule(self, jobs: Sequence[NewJob]) -> list[int]:
-        connection = self.connection
+        if not jobs:
+            return []
         now = self.clock.now()
-        rows = [self._values(job, now) for job in jobs]
-        if len(rows) == 1:
+        connection = self.connection
+        if len(jobs) == 1:
             connection.synchronise(durable=True)
-            ids = [connection.execute(self.sql.schedule, rows[0])[0][0]]
+            ids = [connection.insert(self.sql.schedule, _row(jobs[0], now))]
         else:
+            rows = [_row(job, now) for job in jobs]
             with connection.transaction():
-                ids = [connection.execute(self.sql.schedule, row)[0][0] for row in rows]
+                ids = self._insert_all(connection, rows)
         self.ring()
         return ids
 
-    def _values(self, job: NewJob, now: int) -> dict[str, Any]:
-        return {
-            "queue": job.queue,
-            "priority": job.priority,
-            "run_at": job.run_at,
-            "handler": job.handler,
-            "now": now,
-        }
+    def _insert_all(self, connection: Connection, rows: Sequence[Sequence[Any]]) -> list[int]:
+        """Insert *rows*, two or more, in the open transaction; return their ids."""
+        first = connection.insert(self.sql.schedule, rows[0])
+        connection.execute_many(self.sql.schedule, rows[1:-1])
+        last = connection.insert(self.sql.schedule, rows[-1])
+        # Ids rise, https://sqlite.org/autoinc.html: where there are as many as rows, all are ours.
+        if last - first != len(rows) - 1:
+            raise StorageError(
+                f"{self.path}: a trigger stores more jobs in {self.table}, so that the ids of many "
+                "are not known; nothing was stored, store them one by one"
+            )
+        return list(range(first, last + 1))
 
     # Finding
 
@@ -363,6 +369,12 @@ class SqliteAdapter(BaseAdapter):
 
     def set_meta(self, key: str, value: str) -> None:
         self.connection.execute(self.sql.set_meta, {"key": key, "value": value})
+
+
+def _row(job: NewJob, now: int) -> tuple[Any, ...]:
+    """The values of a new row: ready where it is due, else scheduled."""
+    handler, queue, priority, run_at = job
+    return (run_at <= now, queue, priority, run_at, now, now, handler)
 
 
 def _job(row: Sequence[Any]) -> StoredJob:

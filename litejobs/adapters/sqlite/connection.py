@@ -14,7 +14,7 @@ import time
 import weakref
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 from litejobs.defaults import LOCK_PATIENCE
 from litejobs.errors import (
@@ -28,6 +28,8 @@ from litejobs.errors import (
 DriverName = Literal["sqlite3", "apsw"]
 Durability = Literal["full", "normal"]
 Row = tuple[Any, ...]
+Values = Mapping[str, Any] | Sequence[Any]
+T = TypeVar("T")
 
 # https://sqlite.org/rescode.html: primary result codes.
 _PERM, _BUSY, _LOCKED, _READONLY, _IOERR, _CORRUPT = 3, 5, 6, 8, 10, 11
@@ -66,19 +68,24 @@ class Connection:
         self._synchronous = ""
         self._inside = False
         self._is_set_up = False
-        self._error, self._code_of, self._connect = _driver(driver)
+        self._error, self._code_of, self._connect, self._insert = _driver(driver)
         self._raw: Any = None
         self.in_use = threading.RLock()  # held by whoever is in a statement or transaction
         with _registry_lock:
             _registry.add(self)
         self._opened()
 
-    def execute(self, sql: str, values: Mapping[str, Any] | Sequence[Any] = ()) -> list[Row]:
+    def execute(self, sql: str, values: Values = ()) -> list[Row]:
         """Run one statement, in the open transaction or as one of its own; return all its rows."""
-        if self._inside:
-            return self._execute(sql, values)
-        self._check_in_place()
-        return self._patiently(lambda: self._execute(sql, values))
+        return self._statement(_all_rows, sql, values)
+
+    def insert(self, sql: str, values: Values) -> int:
+        """Run an INSERT of one row as ``execute`` does; return the row's id."""
+        return self._statement(self._insert, sql, values)
+
+    def execute_many(self, sql: str, rows: Sequence[Values]) -> None:
+        """Run one statement, which returns nothing, for each of *rows*; in the open transaction."""
+        self._run(_for_each, sql, rows)
 
     def set_up(self) -> None:
         """Put the connection into the modes that litejobs relies on; may change the file to WAL."""
@@ -108,13 +115,16 @@ class Connection:
         """All that is executed inside, or nothing of it."""
         self.synchronise(durable=durable)
         self._check_in_place()
-        self._patiently(self._begin)
+        try:
+            self._begin()
+        except DatabaseBusyError:
+            self._try_again(self._begin)
         try:
             yield
-            self._execute("COMMIT")
+            self._run(_all_rows, "COMMIT")
         except BaseException:
             with suppress(StorageError):  # SQLite may have rolled back by itself
-                self._execute("ROLLBACK")
+                self._run(_all_rows, "ROLLBACK")
             raise
         finally:
             self._inside = False
@@ -154,47 +164,53 @@ class Connection:
                 f"{self.path} {what} while it was in use; jobs of the former file are not in it"
             )
 
-    def _patiently(self, operation: Callable[[], list[Row]]) -> list[Row]:
+    def _statement(self, how: Callable[[Any, str, Any], T], sql: str, values: Values) -> T:
+        if self._inside:
+            return self._run(how, sql, values)
+        self._check_in_place()
+        try:
+            return self._run(how, sql, values)
+        except DatabaseBusyError:
+            return self._try_again(lambda: self._run(how, sql, values))
+
+    def _try_again(self, operation: Callable[[], T]) -> T:
         """
-        Try *operation* again while another connection holds the lock.
+        Call *operation* until it finds the write lock free, which another connection holds now.
 
         SQLite's own busy time-out is unfair under contention and holds Python's signal handlers
         off; short random pauses of ours are neither.
         """
+        import random  # noqa: PLC0415  # 2 ms that only contention costs
+
         started = time.monotonic()
         while True:
-            try:
+            waited = time.monotonic() - started
+            if waited > LOCK_PATIENCE or self._is_impatient():
+                raise DatabaseBusyError(
+                    f"{self.path} was locked by another program for {waited:.1f} seconds"
+                ) from None
+            longest = 0.001 if waited < 0.1 else min(0.02, waited / 10)  # noqa: PLR2004
+            time.sleep(random.uniform(0.2, 1) * longest)  # noqa: S311  # no secret
+            with suppress(DatabaseBusyError):
                 return operation()
-            except DatabaseBusyError:
-                waited = time.monotonic() - started
-                if waited > LOCK_PATIENCE or self._is_impatient():
-                    raise DatabaseBusyError(
-                        f"{self.path} was locked by another program for {waited:.1f} seconds"
-                    ) from None
-                import random  # noqa: PLC0415  # 2 ms that only contention costs
 
-                longest = 0.001 if waited < 0.1 else min(0.02, waited / 10)  # noqa: PLR2004
-                time.sleep(random.uniform(0.2, 1) * longest)  # noqa: S311  # no secret
-
-    def _begin(self) -> list[Row]:
+    def _begin(self) -> None:
         """Take the write lock, and keep forks off until the transaction ends."""
         self.in_use.acquire()
         try:
             # A deferred transaction that reads before it writes cannot wait for the lock: SQLite
             # answers BUSY_SNAPSHOT at once, https://sqlite.org/rescode.html#busy_snapshot
-            rows = self._execute("BEGIN IMMEDIATE")
+            self._run(_all_rows, "BEGIN IMMEDIATE")
         except BaseException:
             self.in_use.release()
             raise
         self._inside = True
-        return rows
 
-    def _execute(self, sql: str, values: Mapping[str, Any] | Sequence[Any] = ()) -> list[Row]:
+    def _run(self, how: Callable[[Any, str, Any], T], sql: str, values: Any = ()) -> T:
         with self.in_use:
-            raw = self._opened()
+            raw = self._raw or self._opened()
             try:
-                # fetchall: a half-read RETURNING keeps the write lock.
-                return raw.execute(sql, values).fetchall()  # type: ignore[no-any-return]
+                return how(raw, sql, values)
             except self._error as error:
                 raise self._translated(error) from error
 
@@ -219,16 +235,30 @@ def _identity(path: str) -> tuple[int, int] | None:
     return status.st_dev, status.st_ino
 
 
+def _all_rows(raw: Any, sql: str, values: Values) -> list[Row]:
+    # fetchall: a half-read RETURNING keeps the write lock.
+    return raw.execute(sql, values).fetchall()  # type: ignore[no-any-return]
+
+
+def _for_each(raw: Any, sql: str, rows: Sequence[Values]) -> None:
+    raw.executemany(sql, rows)
+
+
 def _driver(
     name: DriverName,
-) -> tuple[type[Exception], Callable[[Any], int | None], Callable[[str], Any]]:
-    """The library's error class, the primary result code of an error, how to connect."""
+) -> tuple[
+    type[Exception],
+    Callable[[Any], int | None],
+    Callable[[str], Any],
+    Callable[[Any, str, Values], int],
+]:
+    """The library's error class, the primary result code of an error, how to connect and insert."""
     if name == "sqlite3":
-        return sqlite3.Error, _standard_code, _connect_standard
+        return sqlite3.Error, _standard_code, _connect_standard, _insert_standard
     if name == "apsw":
         import apsw  # noqa: PLC0415  # only where no user code lives
 
-        return apsw.Error, _apsw_code, _connect_apsw
+        return apsw.Error, _apsw_code, _connect_apsw, _insert_apsw
     raise ConfigurationError(f"driver must be 'sqlite3' or 'apsw', got {name!r}")
 
 
@@ -266,6 +296,15 @@ def _connect_apsw(path: str) -> Any:
     # for each of them, which takes longer than to run it. https://sqlite.org/queryplanner-ng.html#qpsg
     connection.config(apsw.SQLITE_DBCONFIG_ENABLE_QPSG, 1)
     return connection
+
+
+def _insert_standard(raw: sqlite3.Connection, sql: str, values: Values) -> int:
+    return raw.execute(sql, values).lastrowid  # type: ignore[return-value]
+
+
+def _insert_apsw(raw: Any, sql: str, values: Values) -> int:
+    raw.execute(sql, values)
+    return raw.last_insert_rowid()  # type: ignore[no-any-return]
 
 
 class Connections:

@@ -1,6 +1,7 @@
 import re
 from functools import cache
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 _NAMED = re.compile(r"^-- name: (\w+)\n", re.MULTILINE)
 
@@ -9,16 +10,13 @@ class Queries:
     """The statements of queries.sql for one table, as attributes by their names."""
 
     def __init__(self, table: str) -> None:
-        self._texts: dict[str, str] = {}
         _, *parts = _NAMED.split(_text("queries.sql"))
         for name, body in zip(parts[::2], parts[1::2], strict=True):
-            self._texts[name] = body.format(table=table).strip().rstrip(";")
+            setattr(self, name, body.format(table=table).strip().rstrip(";"))
 
-    def __getattr__(self, name: str) -> str:
-        try:
-            return self._texts[name]
-        except KeyError:
-            raise AttributeError(name) from None
+    if TYPE_CHECKING:
+
+        def __getattr__(self, name: str) -> str: ...
 
 
 def schema(table: str) -> list[str]:
