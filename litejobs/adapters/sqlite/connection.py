@@ -189,7 +189,8 @@ class Connection:
                 raise DatabaseBusyError(
                     f"{self.path} was locked by another program for {waited:.1f} seconds"
                 ) from None
-            longest = 0.001 if waited < 0.1 else min(0.02, waited / 10)  # noqa: PLR2004
+            # Who grew slower sooner would be starved by those who came later.
+            longest = 0.001 if waited < 1 else min(0.02, waited / 50)
             time.sleep(random.uniform(0.2, 1) * longest)  # noqa: S311  # no secret
             with suppress(DatabaseBusyError):
                 return operation()
