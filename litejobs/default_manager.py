@@ -127,15 +127,15 @@ class DefaultManager(BaseManager):
             self._root = root_of_file(file)
 
     def target(self, job: Callable[..., Any], _adapter: str | None) -> Target:
-        if not isinstance(job, Job | FunctionType):
+        if not isinstance(job, (Job, FunctionType)):
             locate(job)  # refuses it, in words
+        self.check_not_beside_a_test()
         target = self._targets.get(job)
         if target is None:
             target = self._targets[job] = self._new_target(job)
         return target
 
     def _new_target(self, job: Callable[..., Any]) -> Target:
-        self.check_not_beside_a_test()
         declared = job if isinstance(job, Job) else None
         if declared is not None and declared.owner is not self:
             raise SchedulingError(f"{not_declared(job, self)}; use its own manager's later")

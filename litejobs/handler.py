@@ -12,7 +12,6 @@ import inspect
 import json
 import sys
 from collections.abc import Callable, Mapping
-from functools import lru_cache
 from pathlib import Path, PurePosixPath
 from types import FunctionType, ModuleType
 from typing import TYPE_CHECKING, Any
@@ -32,13 +31,18 @@ _MISSING = object()
 
 def write(name: str, path: str, module: str | None, args: str, kwargs: str) -> str:
     """The JSON of a row's ``handler``; *args* and *kwargs* are JSON already."""
-    return f'{_head(name, path, module)},"args":{args},"kwargs":{kwargs}}}'
+    return with_arguments(head(name, path, module), args, kwargs)
 
 
-@lru_cache(maxsize=4096)
-def _head(name: str, path: str, module: str | None) -> str:
-    head = {"name": name, "path": path} | ({} if module is None else {"module": module})
-    return json.dumps(head, ensure_ascii=False, separators=(",", ":"))[:-1]
+def head(name: str, path: str, module: str | None) -> str:
+    """The part of a ``handler`` that all calls of a function have in common."""
+    where = {"name": name, "path": path} | ({} if module is None else {"module": module})
+    return json.dumps(where, ensure_ascii=False, separators=(",", ":"))[:-1]
+
+
+def with_arguments(head: str, args: str, kwargs: str) -> str:
+    """A ``handler``, as ``write`` makes it, from its head."""
+    return f'{head},"args":{args},"kwargs":{kwargs}}}'
 
 
 # From a function to where it is found again

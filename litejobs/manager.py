@@ -52,6 +52,7 @@ class JobManager(BaseManager):
         super().__init__(queues, logger, workers, clock)
         self.adapters: dict[str, BaseAdapter] = dict(_checked_adapters(adapters))
         self._announced: set[BaseAdapter] = set()
+        self._targets: dict[tuple[Job[..., Any], str | None], Target] = {}
         for group in self.workers:
             for queue in group.queues:
                 if queue != defaults.WORK_QUEUE:
@@ -74,12 +75,12 @@ class JobManager(BaseManager):
 
     @contextmanager
     def storing_in(self, adapters: "Mapping[str, SqliteAdapter]") -> Iterator[None]:
-        before = self.adapters, self._announced
-        self.adapters, self._announced = dict(adapters), set()
+        before = self.adapters, self._announced, self._targets
+        self.adapters, self._announced, self._targets = dict(adapters), set(), {}
         try:
             yield
         finally:
-            self.adapters, self._announced = before
+            self.adapters, self._announced, self._targets = before
 
     def loader(self) -> "Loader":
         from litejobs.loader import Loader  # noqa: PLC0415  # for workers only
@@ -116,6 +117,12 @@ class JobManager(BaseManager):
                 f"{not_declared(job, self)}; declare it with @jobs.job(), or use its own later"
             )
         self.check_not_beside_a_test()
+        target = self._targets.get((job, adapter))
+        if target is None:
+            target = self._targets[job, adapter] = self._new_target(job, adapter)
+        return target
+
+    def _new_target(self, job: Job[..., Any], adapter: str | None) -> Target:
         storage = self.adapter(adapter)
         self._announce(storage)
         path = path_of(job.perform)

@@ -3,22 +3,24 @@ import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import Any, Protocol
+from functools import cached_property
+from typing import Any, NamedTuple, Protocol
 
 from litejobs import context, handler
 from litejobs.adapters.base import BaseAdapter
-from litejobs.arguments import parameters_of
+from litejobs.arguments import Parameters, parameters_of
 from litejobs.clock import Clock
 from litejobs.config import check_priority, check_queue
 from litejobs.errors import ConfigurationError, SchedulingError
 from litejobs.job import NewJob
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_MILLISECOND = timedelta(milliseconds=1)
 _BEGINNING_OF_TIME = -62_135_596_800_000  # the first millisecond of the year 1
 _END_OF_TIME = 253_402_300_799_999  # the last millisecond of the year 9999
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Target:
     """What a call of ``later`` schedules: where the function is found again, and its defaults."""
 
@@ -30,9 +32,28 @@ class Target:
     priority: int
     adapter: BaseAdapter
 
+    @cached_property
+    def _parameters(self) -> Parameters:
+        return parameters_of(self.function)
 
-@dataclass(frozen=True, slots=True)
-class ScheduledJob:
+    @cached_property
+    def _head(self) -> str:
+        return handler.head(self.name, self.path, self.module)
+
+    def handler(self, args: Sequence[Any], kwargs: Mapping[str, Any] | None) -> str:
+        """What a row stores of one call; raises SchedulingError if a worker could not make it."""
+        if not isinstance(args, (list, tuple)):  # a union would be made anew at each call
+            raise SchedulingError(
+                f"args of {self.name} must be a list, got {type(args).__name__}: "
+                f"later({self.name}, [...])"
+            )
+        if kwargs is not None and not _is_by_name(kwargs):
+            raise SchedulingError(f"kwargs of {self.name} must be a dict with names as keys")
+        listed, named = self._parameters.dump(args, kwargs or {})
+        return handler.with_arguments(self._head, listed, named)
+
+
+class ScheduledJob(NamedTuple):
     """A job that is stored: its id and what was stored. Reading an attribute does no I/O."""
 
     id: int  #: never used again for another job of that storage
@@ -90,8 +111,13 @@ class Scheduler:
         Raises SchedulingError, and stores nothing, if any of this is not what a worker could run;
         a StorageError if the database does not take it: after a DiskError it may be stored.
         """
-        [scheduled] = self._store(job, [(args, kwargs)], wait, wait_until, queue, priority)
-        return scheduled
+        target, run_at, queue, priority = self._plan(job, wait, wait_until, queue, priority)
+        new_job = NewJob(target.handler(args, kwargs), queue, priority, run_at)
+        [id_] = target.adapter.schedule([new_job])
+        self._logger.debug("scheduled %s: %d in queue %s", target.name, 1, queue)
+        return ScheduledJob(
+            id_, target.name, tuple(args), dict(kwargs or {}), queue, priority, _instant(run_at)
+        )
 
     def many(
         self,
@@ -111,52 +137,42 @@ class Scheduler:
         """
         if not isinstance(args_list, Iterable) or isinstance(args_list, str | bytes):
             raise SchedulingError(f"many takes a list of argument lists, got {args_list!r}")
-        calls = [(args, None) for args in args_list]
-        return self._store(job, calls, wait, wait_until, queue, priority)
-
-    def _store(
-        self,
-        job: Callable[..., Any],
-        calls: Sequence[tuple[Sequence[Any], Mapping[str, Any] | None]],
-        wait: float | timedelta | None,
-        wait_until: datetime | None,
-        queue: str | None,
-        priority: int | None,
-    ) -> list[ScheduledJob]:
-        _refuse_while_loading(job)
-        target = self._owner.target(job, self._adapter)
-        now = self._owner.clock.now()
-        run_at = due(now, wait, wait_until)
-        queue = self._checked_queue(target.queue if queue is None else queue)
-        priority = _checked_priority(target.priority if priority is None else priority)
+        args_list = list(args_list)
+        target, run_at, queue, priority = self._plan(job, wait, wait_until, queue, priority)
         new_jobs = [
-            NewJob(self._handler(target, args, kwargs), queue, priority, run_at)
-            for args, kwargs in calls
+            NewJob(target.handler(args, None), queue, priority, run_at) for args in args_list
         ]
         if not new_jobs:
             return []
         ids = target.adapter.schedule(new_jobs)
         self._logger.debug("scheduled %s: %d in queue %s", target.name, len(ids), queue)
-        when = _EPOCH + timedelta(milliseconds=run_at)
+        when = _instant(run_at)
         return [
-            ScheduledJob(id_, target.name, tuple(args), dict(kwargs or {}), queue, priority, when)
-            for id_, (args, kwargs) in zip(ids, calls, strict=True)
+            ScheduledJob(id_, target.name, tuple(args), {}, queue, priority, when)
+            for id_, args in zip(ids, args_list, strict=True)
         ]
 
-    def _handler(
-        self, target: Target, args: Sequence[Any], kwargs: Mapping[str, Any] | None
-    ) -> str:
-        if not isinstance(args, list | tuple):
+    def _plan(
+        self,
+        job: Callable[..., Any],
+        wait: float | timedelta | None,
+        wait_until: datetime | None,
+        queue: str | None,
+        priority: int | None,
+    ) -> tuple[Target, int, str, int]:
+        """What is stored, when it is due (milliseconds since 1970, UTC), its queue and priority."""
+        if what := context.loading_now():
             raise SchedulingError(
-                f"args of {target.name} must be a list, got {type(args).__name__}: "
-                f"later({target.name}, [...])"
+                f"later({getattr(job, '__name__', job)}) was called while a worker loaded {what}; "
+                'such calls belong under: if __name__ == "__main__"'
             )
-        if not (kwargs is None or isinstance(kwargs, Mapping)) or any(
-            not isinstance(key, str) for key in kwargs or ()
-        ):
-            raise SchedulingError(f"kwargs of {target.name} must be a dict with names as keys")
-        listed, named = parameters_of(target.function).dump(args, kwargs or {})
-        return handler.write(target.name, target.path, target.module, listed, named)
+        target = self._owner.target(job, self._adapter)
+        return (
+            target,
+            due(self._owner.clock.now(), wait, wait_until),
+            target.queue if queue is None else self._checked_queue(queue),
+            target.priority if priority is None else _checked_priority(priority),
+        )
 
     def _checked_queue(self, queue: object) -> str:
         try:
@@ -192,7 +208,7 @@ def _moment(wait_until: object) -> int:
             f"wait_until {wait_until} has no time zone; for UTC: "
             "wait_until.replace(tzinfo=datetime.UTC)"
         )
-    moment = -((_EPOCH - wait_until) // timedelta(milliseconds=1))
+    moment = -((_EPOCH - wait_until) // _MILLISECOND)
     if not _BEGINNING_OF_TIME <= moment <= _END_OF_TIME:
         raise SchedulingError(f"wait_until {wait_until} lies outside of the years 1 to 9999 in UTC")
     return moment
@@ -221,10 +237,9 @@ def _checked_priority(priority: object) -> int:
         raise SchedulingError(str(error)) from None
 
 
-def _refuse_while_loading(job: object) -> None:
-    what = context.loading_now()
-    if what:
-        raise SchedulingError(
-            f"later({getattr(job, '__name__', job)}) was called while a worker loaded {what}; such "
-            'calls belong under: if __name__ == "__main__"'
-        )
+def _instant(run_at: int) -> datetime:
+    return _EPOCH + run_at * _MILLISECOND
+
+
+def _is_by_name(kwargs: object) -> bool:
+    return isinstance(kwargs, Mapping) and all(isinstance(key, str) for key in kwargs)

@@ -6,6 +6,7 @@ from types import ModuleType
 import pytest
 
 from litejobs import context
+from litejobs import manager as manager_module
 from litejobs.adapters.base import BaseAdapter
 from litejobs.adapters.sqlite.adapter import SqliteAdapter
 from litejobs.config import WorkerGroup
@@ -267,6 +268,17 @@ def test_a_declared_job_is_stored_by_name_and_path_in_its_own_queue(manager, ada
     assert set(stored) == {"name", "path", "args", "kwargs"}
     assert (stored["name"], stored["args"]) == ("greet", ["you"])
     assert stored["path"].endswith("test_manager.py")
+
+
+def test_where_a_job_is_found_again_is_worked_out_once(manager, adapters, monkeypatch):
+    job, later = manager.job(greet), manager.create_scheduler()
+    later(job)
+    monkeypatch.delattr(manager_module, "path_of")
+
+    later(job)
+
+    (first,), (second,) = rows(adapters["a"], "handler")
+    assert first == second
 
 
 def test_a_scheduler_stores_in_its_adapter(manager, adapters):

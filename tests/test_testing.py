@@ -453,6 +453,38 @@ def test_while_a_test_has_one_manager_another_stores_nothing_for_real(manager, t
     assert not (tmp_path / "real.sqlite").exists()
 
 
+@pytest.mark.parametrize("call", ["declared", "plain"])
+def test_while_a_test_has_one_manager_another_does_not_go_on_storing_for_real(
+    manager, project, call
+):
+    project.write(
+        "script.py",
+        f"""
+        import litejobs
+        from litejobs import JobManager, SqliteAdapter, testing
+
+        def note(): ...
+
+        litejobs.configure(database="plain.sqlite")
+        declaring = JobManager({{"sqlite": SqliteAdapter("declared.sqlite")}})
+        calls = {{
+            "declared": (declaring.create_scheduler(), declaring.create_job(perform=note)),
+            "plain": (litejobs.later, note),
+        }}
+        later, job = calls["{call}"]
+        later(job)
+        other = JobManager({{"sqlite": SqliteAdapter("other.sqlite")}})
+        with testing.manual(other):
+            try:
+                later(job)
+            except litejobs.SchedulingError as error:
+                print("refused" if "a test mode is on" in str(error) else error)
+        """,
+    )
+
+    assert project.run("script.py").out == "refused\n"
+
+
 # ManualClock
 
 
