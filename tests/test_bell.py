@@ -4,6 +4,7 @@ import os
 import selectors
 import socket
 import stat
+import subprocess
 import sys
 import threading
 from contextlib import suppress
@@ -13,7 +14,6 @@ import pytest
 from helpers import DEADLINE, NOBODY, wait_until
 
 from litejobs.errors import ConfigurationError
-from litejobs.run_directory import bell as bell_module
 from litejobs.run_directory import identity, paths
 from litejobs.run_directory.bell import Bell, ring
 
@@ -204,21 +204,54 @@ def test_a_worker_that_dies_after_it_was_rung_is_removed(make_bell, directory):
     assert names(directory) == [alive._path.name]
 
 
+FORK = """
+import os, sys
+from pathlib import Path
+from litejobs.run_directory import bell
+
+directory = sys.argv[1]
+bell.ring(directory)
+[number] = [rope._socket.fileno() for rope in bell._tied[directory].ropes.values()]
+inherited = Path(f"/dev/fd/{number}")
+assert inherited.exists()
+if (child := os.fork()) == 0:
+    is_closed = not inherited.exists()
+    bell.ring(directory)
+    os._exit(not is_closed)
+assert os.waitpid(child, 0)[1] == 0
+assert inherited.exists()
+"""
+
+
 def test_a_forked_child_has_sockets_of_its_own(make_bell, directory):
     """One that closes all that it inherited, as daemons do, may get their numbers for its files."""
     bell = make_bell()
+
+    subprocess.run([sys.executable, "-c", FORK, directory], check=True, timeout=DEADLINE)
+
+    assert bell._socket.recv(64) == b"!"  # the parent's
+    assert bell._socket.recv(64) == b"!"  # the child's
+
+
+def test_a_run_directory_that_is_removed_is_rung_in_vain_until_it_is_there_again(
+    make_bell, directory
+):
+    make_bell().close()
     ring(directory)
-    bell.drain()
-    inherited = [rope._socket.fileno() for rope in bell_module._tied[directory].ropes.values()]
+    Path(directory).rmdir()
+    ring(directory)
 
-    child = os.fork()
-    if child == 0:
-        is_closed = all(not Path(f"/dev/fd/{number}").exists() for number in inherited)
-        ring(directory)
-        os._exit(0 if is_closed and inherited else 1)
+    bell = make_bell()
+    ring(directory)
 
-    assert os.waitpid(child, 0)[1] == 0
     assert is_ringing(bell)
+
+
+def test_a_run_directory_that_goes_while_it_is_looked_at_is_no_error(directory, monkeypatch):
+    paths.make(directory)
+    monkeypatch.setattr(os, "listdir", no_file)
+
+    ring(directory)
 
 
 def test_any_thread_may_ring_while_bells_come_and_go(make_bell, directory):
