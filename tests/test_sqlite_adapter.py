@@ -533,6 +533,7 @@ def fill(adapter):
     ("statement", "indexes"),
     [
         ("look", {"ready", "scheduled"}),
+        ("look_at_all", {"ready", "scheduled"}),
         ("next_run_at", {"scheduled"}),
         ("count_due", {"ready", "scheduled"}),
         ("promote", {"scheduled"}),

@@ -210,8 +210,12 @@ class SqliteAdapter(BaseAdapter):
 
     def is_due(self, queues: Iterable[str]) -> bool:
         """Whether a job of *queues* is ready, or any is due to become so; takes no write lock."""
-        values = {"queues": self._names(queues)}
-        [(ready, next_run_at)] = self.connection.execute(self.sql.look, values)
+        names = sorted(set(queues))
+        if defaults.WORK_QUEUE in names:
+            [(ready, next_run_at)] = self.connection.execute(self.sql.look_at_all)
+        else:
+            values = {"queues": json.dumps(names)}
+            [(ready, next_run_at)] = self.connection.execute(self.sql.look, values)
         return bool(ready) or (next_run_at is not None and next_run_at <= self.clock.now())
 
     def count_due(self, queues: Iterable[str]) -> int:

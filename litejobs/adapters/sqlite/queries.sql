@@ -25,6 +25,11 @@ SELECT EXISTS (SELECT 1 FROM json_each(:queues) wanted
                CROSS JOIN {table} j ON j.state = 1 AND j.queue = wanted.value),
        (SELECT min(run_at) FROM {table} WHERE state = 0);
 
+-- name: look_at_all
+-- As look, of every queue.
+SELECT EXISTS (SELECT 1 FROM {table} WHERE state = 1),
+       (SELECT min(run_at) FROM {table} WHERE state = 0);
+
 -- name: next_run_at
 SELECT min(run_at) FROM {table} WHERE state = 0;
 
