@@ -209,9 +209,9 @@ def test_list_cuts_what_is_long(project, empty):
      (-3 * 86_400 - 60, "in 3 days")],
 )  # fmt: skip
 def test_list_says_how_long_ago(seconds, words):
-    from litejobs.cli.look import _relative
+    from litejobs.cli.words import relative
 
-    assert _relative(1_800_000_000_000, 1_800_000_000_000 + 1000 * seconds) == words
+    assert relative(1_800_000_000_000, 1_800_000_000_000 + 1000 * seconds) == words
 
 
 # show

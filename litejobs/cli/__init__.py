@@ -5,7 +5,7 @@ from typing import Any
 
 import click
 
-from litejobs.cli import change, completion, daemon, generate, look, work
+from litejobs.cli import change, completion, daemon, generate, look, status, work
 from litejobs.errors import LitejobsError
 from litejobs.rules.text import printable
 
@@ -35,7 +35,7 @@ for command in (
     daemon.stop,
     daemon.restart,
     daemon.systemd,
-    look.status,
+    status.status,
     look.list_,
     look.show,
     change.retry,

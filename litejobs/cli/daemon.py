@@ -11,7 +11,6 @@ import click
 from litejobs import defaults
 from litejobs.adapters.sqlite.adapter import SqliteAdapter
 from litejobs.adapters.sqlite.inspection import Inspection
-from litejobs.cli.look import call, worker_of
 from litejobs.cli.options import (
     COUNT,
     MAX_JOBS,
@@ -25,6 +24,8 @@ from litejobs.cli.options import (
     project,
     project_options,
 )
+from litejobs.cli.status import worker_of
+from litejobs.cli.words import call
 from litejobs.errors import LitejobsError
 from litejobs.processes import control
 from litejobs.processes.daemon import Up
