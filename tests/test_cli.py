@@ -123,12 +123,52 @@ def test_status_as_json_is_one_document(project, stored):
         "default": {"scheduled": 2, "running": 1, "succeeded": 1},
         "email": {"ready": 1, "unloadable": 1, "failed": 1},
     }
+    assert document["counted_up_to"] is None
 
 
 def test_status_of_an_empty_database_says_so_and_nags_nobody(project, empty):
     out = project.litejobs("status", "db.sqlite").out
 
     assert out.splitlines()[1:] == ["daemon    not running", "no jobs"]
+
+
+@pytest.fixture
+def many(project, empty):
+    """More jobs than are counted at once of so many queues."""
+    sql = """
+        INSERT INTO background_jobs (state, queue, finished_at, handler)
+        WITH RECURSIVE series (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM series WHERE i < 1600)
+        SELECT 5, iif(i < 101, 'q' || i, 'q101'), 1, '{}' FROM series
+    """
+    ask(empty, sql)
+    return empty
+
+
+def test_status_counts_many_jobs_up_to_a_number(project, many):
+    out = project.litejobs("status", "db.sqlite").out
+
+    *table, note, nag = out.splitlines()
+    assert ["q1", "1"] in map(str.split, table)
+    assert ["q101", "1000+"] in map(str.split, table)
+    assert note == "1000+ means so many or more: --exact counts all"
+    assert nag.startswith("1100+ failed or cannot be loaded")
+
+
+def test_status_as_json_says_up_to_which_number_was_counted(project, many):
+    document = json.loads(project.litejobs("status", "db.sqlite", "--json").out)
+
+    assert document["counted_up_to"] == 1000
+    assert document["queues"]["q101"] == {"failed": 1000}
+
+
+def test_status_counts_exactly_where_that_is_asked_for(project, many):
+    said = project.litejobs("status", "db.sqlite", "--exact").out
+    document = json.loads(project.litejobs("status", "db.sqlite", "--exact", "--json").out)
+
+    assert ["q101", "1500"] in map(str.split, said.splitlines())
+    assert said.splitlines()[-1].startswith("1600 failed or cannot be loaded")
+    assert document["counted_up_to"] is None
+    assert document["queues"]["q101"] == {"failed": 1500}
 
 
 # list
@@ -163,8 +203,8 @@ def test_list_shows_call_time_and_error(project, stored):
     ("words", "ids"),
     [
         pytest.param(["--state", "failed"], [6], id="state"),
-        pytest.param(["--state", "scheduled"], [7, 1], id="first state"),
-        pytest.param(["--queue", "email"], [6, 4, 2], id="queue"),
+        pytest.param(["--state", "scheduled"], [1, 7], id="first state"),
+        pytest.param(["--queue", "email"], [2, 4, 6], id="queue"),
         pytest.param(["--queue", "email", "--state", "ready"], [2], id="both"),
         pytest.param(["--limit", "2"], [7, 6], id="limit"),
         pytest.param(["--state", "cancelled"], [], id="none"),

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from litejobs import defaults
 from litejobs.adapters.base import BaseAdapter
 from litejobs.adapters.sqlite.adapter import SqliteAdapter
-from litejobs.adapters.sqlite.inspection import Inspection
+from litejobs.adapters.sqlite.inspection import Counts, Inspection, share
 from litejobs.errors import ConfigurationError, JobNotFoundError, JobStateError, StorageError
 from litejobs.job import Find, NewJob, Outcome, StoredJob
 
@@ -545,11 +545,18 @@ def fill(adapter):
         ("unloadable", set()),
         ("release", set()),
         ("release_strays", {"running"}),
-        ("reload", {"unloadable"}),
+        ("has_unloadable", {"ended"}),
+        ("reload", {"ended"}),
         ("retry", set()),
-        ("retry_all", {"unloadable", "finished"}),
+        ("retry_all", {"ended"}),
         ("running", {"running"}),
+        ("places", {"ready", "running", "resting"}),
+        ("count_place", {"ready", "running", "resting"}),
         ("record", set()),
+        ("list_scheduled", {"scheduled", "resting"}),
+        ("list_ready", {"ready"}),
+        ("list_running", {"running"}),
+        ("list_ended", {"ended", "resting"}),
     ],
 )
 def test_a_statement_uses_its_partial_indexes_and_never_scans_the_table(
@@ -560,7 +567,7 @@ def test_a_statement_uses_its_partial_indexes_and_never_scans_the_table(
 
     steps = plan(adapter, statement)
 
-    on_the_table = [step for step in steps if step.split()[1] in {adapter.table, "j"}]
+    on_the_table = [step for step in steps if re.match(rf"\w+ ({adapter.table}|j)\b", step)]
     named = re.findall(rf"INDEX {adapter.table}_(\w+)", "\n".join(on_the_table))
     assert set(named) == indexes
     assert on_the_table
@@ -582,6 +589,14 @@ def test_finding_sorts_no_queue(adapter):
     [inner] = [place for place, step in enumerate(steps) if "(queue=?)" in step]
     assert steps[inner + 1 :] == ["USE TEMP B-TREE FOR ORDER BY"]
     assert steps[inner - 1].startswith("CORRELATED")
+
+
+def test_listing_ready_jobs_seeks_each_by_the_one_before(adapter):
+    fill(adapter)
+
+    steps = plan(adapter, "list_ready")
+
+    assert any("(queue=? AND (priority,run_at,rowid)>(?,?,?))" in step for step in steps)
 
 
 def test_an_unknown_statement_is_an_attribute_error(adapter):
@@ -695,7 +710,32 @@ def test_jobs_are_counted_by_queue_and_state(adapter, clock, inspection):
     all_kinds(adapter, clock)
 
     states = ("scheduled", "ready", "running", "unloadable", "succeeded", "failed")
-    assert inspection.counts() == {"mail": dict.fromkeys(states, 1), "other": {"scheduled": 1}}
+    counts = {"mail": dict.fromkeys(states, 1), "other": {"scheduled": 1}}
+    assert inspection.counts() == Counts(counts, up_to=None)
+
+
+def test_many_jobs_are_counted_up_to_a_share_of_what_is_counted_in_all(
+    adapter, inspection, monkeypatch
+):
+    monkeypatch.setattr("litejobs.adapters.sqlite.inspection._COUNTED", 25)
+    adapter.schedule([new(adapter, queue=queue) for queue in "a" * 12 + "b" * 9])
+
+    counts = inspection.counts()
+
+    assert counts == Counts({"a": {"ready": 10}, "b": {"ready": 9}}, up_to=10)
+    assert [counts.is_exact(number) for number in (10, 9)] == [False, True]
+    assert inspection.counts(exact=True) == Counts({"a": {"ready": 12}, "b": {"ready": 9}}, None)
+
+
+def test_a_queue_that_is_no_text_is_counted(adapter, inspection):
+    adapter.connection.execute(
+        f"INSERT INTO {adapter.table} (state, queue, finished_at, handler) "
+        "VALUES (5, CAST(x'ff00' AS TEXT), 1, '{}')"
+    )
+
+    counts = inspection.counts().queues
+
+    assert counts == {"\N{REPLACEMENT CHARACTER}\0": {"failed": 1}}
 
 
 def test_the_sizes_are_of_the_database_and_its_log(adapter, database, inspection):
@@ -710,9 +750,81 @@ def test_the_sizes_are_of_the_database_and_its_log(adapter, database, inspection
 def test_the_newest_jobs_are_listed_first(adapter, inspection):
     ids = adapter.schedule([new(adapter, queue=queue) for queue in "aba"])
 
-    listed = [[r.id for r in inspection.records(**o)] for o in ({}, {"limit": 2}, {"queue": "a"})]
+    listed = [[r.id for r in inspection.records(**options)] for options in ({}, {"limit": 2})]
 
-    assert listed == [ids[::-1], ids[:0:-1], [ids[2], ids[0]]]
+    assert listed == [ids[::-1], ids[:0:-1]]
+
+
+@pytest.mark.parametrize("queues", ["aaaaaa", "abcabc", "bbaabb"])
+@pytest.mark.parametrize("limit", [50, 4])
+def test_ready_jobs_are_listed_as_they_will_run(adapter, clock, inspection, queues, limit):
+    for queue, priority in zip(queues, (2, 1, 2, 1, 2, 1), strict=True):
+        schedule(adapter, queue=queue, priority=priority)
+        clock.advance(seconds=0.001 * (priority - 1))  # some are due in the same millisecond
+
+    listed = [record.id for record in inspection.records(state="ready", limit=limit)]
+    of_a = [record.id for record in inspection.records(state="ready", queue="a", limit=limit)]
+
+    assert listed == found_ids(adapter, limit=6)[:limit]
+    assert of_a == [id_ for id_ in [2, 4, 6, 1, 3, 5] if queues[id_ - 1] == "a"][:limit]
+
+
+@pytest.mark.parametrize("queue", [None, "a"])
+def test_scheduled_jobs_are_listed_with_the_soonest_first(adapter, inspection, queue):
+    ids = adapter.schedule([new(adapter, queue="a", wait=wait) for wait in (3, 1, 2, 1)])
+
+    listed = [record.id for record in inspection.records(state="scheduled", queue=queue, limit=3)]
+
+    assert listed == [ids[1], ids[3], ids[2]]
+
+
+@pytest.mark.parametrize("queue", [None, "a"])
+def test_running_jobs_are_listed_with_the_longest_first(adapter, clock, inspection, queue):
+    for priority in (2, 1):
+        schedule(adapter, queue="a", priority=priority)
+    for worker in "zy":
+        find(adapter, worker=worker)
+        clock.advance(seconds=1)
+
+    listed = [record.id for record in inspection.records(state="running", queue=queue)]
+
+    assert listed == [2, 1]
+
+
+@pytest.mark.parametrize("queue", [None, "a"])
+@pytest.mark.parametrize(("kind", "state"), [("success", "succeeded"), ("failure", "failed")])
+def test_finished_jobs_are_listed_with_the_last_first(
+    adapter, clock, inspection, kind, state, queue
+):
+    ids = adapter.schedule([new(adapter, queue="a", priority=number) for number in (3, 1, 2)])
+    for job in find(adapter, limit=3):
+        clock.advance(seconds=1)
+        adapter.settle(job, OUTCOMES[kind])
+
+    listed = [record.id for record in inspection.records(state=state, queue=queue, limit=2)]
+
+    assert listed == [ids[0], ids[2]]
+
+
+@pytest.mark.parametrize("queue", [None, "a"])
+def test_unloadable_jobs_are_listed_with_the_newest_first(adapter, inspection, queue):
+    ids = adapter.schedule([new(adapter, queue="a")] * 3)
+    for job in find(adapter, limit=3):
+        adapter.settle(job, OUTCOMES["unloadable"])
+
+    listed = [record.id for record in inspection.records(state="unloadable", queue=queue)]
+
+    assert listed == ids[::-1]
+
+
+@pytest.mark.parametrize("limit", [50, 3])
+def test_the_jobs_of_a_queue_are_listed_state_by_state(adapter, clock, inspection, limit):
+    all_kinds(adapter, clock)
+
+    listed = [record.state for record in inspection.records(queue="mail", limit=limit)]
+
+    states = ["running", "ready", "scheduled", "unloadable", "failed", "succeeded"]
+    assert listed == states[:limit]
 
 
 def test_jobs_are_listed_by_state(adapter, clock, inspection):
@@ -779,6 +891,13 @@ def test_all_failed_and_unloadable_jobs_are_retried(adapter, clock, inspection, 
     assert (states[ids["unloadable"]] == READY) is bool(number)
     assert states[ids["success"]] == SUCCEEDED
     assert states[ids["error"]] == SCHEDULED
+
+
+@pytest.mark.parametrize(
+    ("whole", "parts", "each"), [(100, 0, 100), (100, 1, 100), (100, 2, 10), (9, 1, 1), (9, 10, 1)]
+)
+def test_a_share_is_a_round_number(whole, parts, each):
+    assert share(whole, parts) == each
 
 
 def test_a_queue_without_jobs_is_refused_with_those_that_have_some(adapter, inspection):

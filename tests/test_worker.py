@@ -565,7 +565,7 @@ def test_a_row_that_is_no_text_stops_no_other(worker, adapter, clock):
     assert calls == ["a"]
     assert states(adapter)[1] == 3
     assert len(Inspection(adapter).records()) == 2
-    assert Inspection(adapter).counts()["default"] == {"unloadable": 1}
+    assert Inspection(adapter).counts().queues["default"] == {"unloadable": 1}
 
 
 class Hosting:

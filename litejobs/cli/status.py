@@ -3,13 +3,13 @@
 import dataclasses
 import json
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import click
 
-from litejobs.adapters.sqlite.inspection import STATES, Inspection, Record
+from litejobs.adapters.sqlite.inspection import STATES, Counts, Inspection, Record
 from litejobs.cli.options import (
     DEFAULT_NAME,
     database_argument,
@@ -32,6 +32,7 @@ _PARTS, _PID_DIGITS = 6, 12
 @database_argument
 @project_options
 @click.option("--name", metavar="NAME", help="Only this daemon; 3 if it is not running.")
+@click.option("--exact", is_flag=True, help="Count all jobs, also where there are many.")
 @json_option
 def status(
     database: str | None,
@@ -39,6 +40,7 @@ def status(
     root: Path | None,
     *,
     name: str | None,
+    exact: bool,
     as_json: bool,
 ) -> None:
     """
@@ -47,13 +49,14 @@ def status(
     \b
     Examples:
       litejobs status db.sqlite
+      litejobs status --exact
       litejobs status --name default     exits with 3 unless that daemon is running
     """
     storage = project(database, app, root).storage()
     inspection = Inspection(storage)
     there = _daemons(storage.run_directory, name)
     working = workers(inspection, there)
-    counts, (size, wal) = inspection.counts(), inspection.sizes()
+    counts, (size, wal) = inspection.counts(exact=exact), inspection.sizes()
     code = NotRunningError.exit_code if name is not None and not there[0].is_running else 0
     if as_json:
         document = {
@@ -62,7 +65,8 @@ def status(
             "wal_bytes": wal,
             "daemons": [_daemon_document(one) for one in there],
             "workers": [dataclasses.asdict(worker) for worker in working],
-            "queues": counts,
+            "queues": counts.queues,
+            "counted_up_to": counts.up_to,
         }
         click.echo(json.dumps(document, indent=2))
         sys.exit(code)
@@ -73,24 +77,35 @@ def status(
     if working:
         lines = [_worker(worker, now) for worker in working]
         click.echo(table(["worker", "pid", "job", "for"], lines))
-    states = [state for state in STATES if any(state in queue for queue in counts.values())]
-    rows = [
-        [printable(queue), *(str(numbers.get(state, 0)) for state in states)]
-        for queue, numbers in counts.items()
-    ]
-    click.echo(table(["queue", *states], rows) if rows else "no jobs")
-    orphans = len(inspection.orphans())
-    if orphans:
-        click.echo(f"of the running, {orphans} lost their worker: see litejobs retry ID|--all")
-    stuck = sum(
-        queue.get(state, 0) for queue in counts.values() for state in ("failed", "unloadable")
-    )
-    if stuck:
-        click.echo(
-            f"{stuck} failed or cannot be loaded: see litejobs list --state failed|unloadable, "
-            "then litejobs retry ID|--all"
-        )
+    for line in _in_words(counts, len(inspection.orphans())):
+        click.echo(line)
     sys.exit(code)
+
+
+def _in_words(counts: Counts, orphans: int) -> Iterator[str]:
+    """How many jobs of which kind, and what somebody should see to."""
+    queues = counts.queues.items()
+    states = [state for state in STATES if any(state in numbers for _, numbers in queues)]
+    rows = [
+        [printable(queue), *(_number(numbers.get(state, 0), counts) for state in states)]
+        for queue, numbers in queues
+    ]
+    yield table(["queue", *states], rows) if rows else "no jobs"
+    if counts.up_to is not None:
+        yield f"{_number(counts.up_to, counts)} means so many or more: --exact counts all"
+    if orphans:
+        yield f"of the running, {orphans} lost their worker: see litejobs retry ID|--all"
+    stuck = [numbers.get(state, 0) for _, numbers in queues for state in ("failed", "unloadable")]
+    if any(stuck):
+        more = "" if all(map(counts.is_exact, stuck)) else "+"
+        yield (
+            f"{sum(stuck)}{more} failed or cannot be loaded: see litejobs list --state "
+            "failed|unloadable, then litejobs retry ID|--all"
+        )
+
+
+def _number(number: int, counts: Counts) -> str:
+    return f"{number}{'' if counts.is_exact(number) else '+'}"
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

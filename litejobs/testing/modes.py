@@ -82,7 +82,7 @@ class Jobs(Storage):
         return run.outcomes
 
     def records(self, state: str | None = None) -> list[Record]:
-        """What is stored now, the newest first; *state* is one of those that ``list`` shows."""
+        """What is stored now, the newest first; of one *state*, in the order that ``list`` has."""
         return [
             record
             for adapter in self.adapters.values()

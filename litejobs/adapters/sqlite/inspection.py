@@ -1,6 +1,7 @@
 """Looking at stored jobs and trying failed ones again: for commands and pages."""
 
-from collections.abc import Iterable, Sequence
+import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,7 +11,10 @@ from litejobs.errors import JobNotFoundError, JobStateError
 
 #: The names of the states, by the number that a row holds.
 STATES = ("scheduled", "ready", "running", "unloadable", "succeeded", "failed", "cancelled")
-_MAX_ID = 2**63 - 1
+#: In which order the jobs of a queue are listed: what goes on, what comes next, what is over.
+LISTED = ("running", "ready", "scheduled", "unloadable", "failed", "cancelled", "succeeded")
+_COUNTED = 1_000_000  # jobs that are counted in a tenth of a second
+_MAX_ID = _ALL = 2**63 - 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,19 +37,52 @@ class Record:
     handler: str
 
 
+@dataclass(frozen=True, slots=True)
+class Counts:
+    """How many jobs there are, by queue and state; states without jobs are left out."""
+
+    queues: dict[str, dict[str, int]]
+    up_to: int | None  # where counting ended: this number means as many or more; None: nowhere
+
+    def is_exact(self, number: int) -> bool:
+        """Whether there are no more than that."""
+        return number != self.up_to
+
+
 class Inspection:
-    """The jobs of one adapter, to be looked at. Counting grows with the table."""
+    """The jobs of one adapter, to be looked at; takes as long however many there are."""
 
     def __init__(self, adapter: SqliteAdapter) -> None:
         self._adapter = adapter
         self._sql = adapter.sql
 
-    def counts(self) -> dict[str, dict[str, int]]:
-        """How many jobs, by queue and state; states without jobs are left out."""
-        counts: dict[str, dict[str, int]] = {}
-        for queue, state, number in self._adapter.connection.execute(self._sql.counts):
-            counts.setdefault(text(queue), {})[STATES[state]] = number
-        return counts
+    def counts(self, *, exact: bool = False) -> Counts:
+        """
+        How many jobs, by queue and state.
+
+        About a million are counted, a fair share for each queue and state. *exact*: all of them,
+        which takes a second for each ten millions.
+        """
+        places = self._places()
+        limit = _ALL if exact else share(_COUNTED, len(places))
+        queues: dict[str, dict[str, int]] = {}
+        for state, queue in places:
+            number = self._count(state, queue, limit)
+            if number:  # else the last one has just gone
+                queues.setdefault(text(queue), {})[STATES[state]] = number
+        is_cut = any(number == limit for states in queues.values() for number in states.values())
+        return Counts(queues, limit if is_cut else None)
+
+    def _places(self) -> list[tuple[int, bytes]]:
+        """Each state of each queue that has jobs, by queue; a name may be any bytes."""
+        return sorted(
+            self._adapter.connection.execute(self._sql.places), key=lambda place: place[::-1]
+        )
+
+    def _count(self, state: int, queue: bytes, limit: int) -> int:
+        values = {"state": state, "queue": queue, "limit": limit}
+        [(number,)] = self._adapter.connection.execute(self._sql.count_place, values)
+        return number  # type: ignore[no-any-return]
 
     def sizes(self) -> tuple[int, int]:
         """Bytes of the database and of its write-ahead log."""
@@ -54,14 +91,39 @@ class Inspection:
     def records(
         self, *, state: str | None = None, queue: str | None = None, limit: int = 50
     ) -> list[Record]:
-        """The newest jobs first, at most *limit*; of one state or queue where these are given."""
-        values = {
-            "state": None if state is None else STATES.index(state),
-            "queue": queue,
-            "limit": limit,
-        }
-        rows = self._adapter.connection.execute(self._sql.records, values)
-        return [_record(row) for row in rows]
+        """
+        At most *limit* jobs, of one state or queue where these are given.
+
+        Of all: the newest first. Of a state: those that run next, ready or scheduled; that have run
+        longest; or that ended last, with unloadable ones the newest. Of a queue: state by state,
+        as in LISTED.
+        """
+        if state is None and queue is None:
+            return self._listed(self._sql.list_all, limit=limit)
+        records: list[Record] = []
+        for name in LISTED if state is None else (state,):
+            records += self._of_state(name, queue, limit - len(records))
+        return records
+
+    def _of_state(self, state: str, queue: str | None, limit: int) -> list[Record]:
+        match state:
+            case "ready":
+                queues = self._ready_queues() if queue is None else json.dumps([queue])
+                return self._listed(self._sql.list_ready, queues=queues, limit=limit)
+            case "running":
+                return self._listed(self._sql.list_running, queue=queue, limit=limit)
+            case "scheduled":
+                return self._listed(self._sql.list_scheduled, queue=queue, limit=limit)
+            case _:
+                number = STATES.index(state)
+                return self._listed(self._sql.list_ended, state=number, queue=queue, limit=limit)
+
+    def _ready_queues(self) -> str:
+        [(present,)] = self._adapter.connection.execute(self._sql.present)
+        return text(present)
+
+    def _listed(self, statement: str, **values: Any) -> list[Record]:
+        return [_record(row) for row in self._adapter.connection.execute(statement, values)]
 
     def record(self, id_: int) -> Record:
         """The job with that id; raises JobNotFoundError."""
@@ -114,10 +176,20 @@ class Inspection:
 
     def check_queue(self, queue: str) -> None:
         """Raise JobNotFoundError if no job is stored in *queue*."""
-        known: Iterable[str] = self.counts()
+        known = sorted({text(name) for _, name in self._places()})
         if queue not in known:
             where = ", ".join(known) or "none"
             raise JobNotFoundError(f"no jobs in queue {queue!r}; queues with jobs: {where}")
+
+
+def share(whole: int, parts: int) -> int:
+    """
+    What each of *parts* gets of *whole*, a round number that is easy to read.
+
+    >>> [share(1_000_000, parts) for parts in (0, 1, 2, 10, 50, 2_000_000)]
+    [1000000, 1000000, 100000, 100000, 10000, 1]
+    """
+    return int(10 ** (len(str(whole // max(1, parts))) - 1))
 
 
 def _record(row: tuple[Any, ...]) -> Record:

@@ -3,6 +3,10 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+_RECORD = """
+  id, state, CAST(queue AS BLOB), priority, run_at, attempts, locked_at, CAST(locked_by AS BLOB),
+  CAST(last_error AS BLOB), failed_at, finished_at, created_at, updated_at, CAST(handler AS BLOB)
+"""
 _NAMED = re.compile(r"^-- name: (\w+)\n", re.MULTILINE)
 
 
@@ -12,7 +16,7 @@ class Queries:
     def __init__(self, table: str) -> None:
         _, *parts = _NAMED.split(_text("queries.sql"))
         for name, body in zip(parts[::2], parts[1::2], strict=True):
-            setattr(self, name, body.format(table=table).strip().rstrip(";"))
+            setattr(self, name, body.format(table=table, record=_RECORD).strip().rstrip(";"))
 
     if TYPE_CHECKING:
 

@@ -1,6 +1,7 @@
 -- Every statement on the table of jobs, by name. In all of them :now is milliseconds since 1970.
 -- Text that people may write by hand comes back as a BLOB: it need not be UTF-8, and decoding it is
--- the caller's. `state` stands as a literal: only so does a partial index serve (https://sqlite.org/partialindex.html).
+-- the caller's. A partial index serves only where its own condition stands among the others, word
+-- by word (https://sqlite.org/partialindex.html): hence literals, and what seems to be said twice.
 
 -- name: schedule
 -- Store one job. Values by their place: bound by name they take a tenth longer.
@@ -136,12 +137,13 @@ WHERE id = :id AND state = 2 AND locked_by = :worker AND attempts = :attempts;
 UPDATE {table} SET last_error = :error, updated_at = :now
 WHERE id = :id AND state = 2 AND locked_by = :worker AND attempts = :attempts
 RETURNING id;
+
 -- name: has_unloadable
-SELECT EXISTS (SELECT 1 FROM {table} WHERE state = 3);
+SELECT EXISTS (SELECT 1 FROM {table} WHERE state NOT BETWEEN 0 AND 2 AND state = 3);
 
 -- name: reload
 -- Unloadable jobs are tried again: a runner started or the code changed.
-UPDATE {table} SET state = 1, updated_at = :now WHERE state = 3
+UPDATE {table} SET state = 1, updated_at = :now WHERE state NOT BETWEEN 0 AND 2 AND state = 3
 RETURNING id;
 
 -- name: retry
@@ -157,9 +159,8 @@ RETURNING id;
 UPDATE {table}
 SET state = 1, run_at = :now, attempts = 0, crashes = 0, failed_at = NULL, finished_at = NULL,
     updated_at = :now
-WHERE id IN (SELECT id FROM {table} WHERE state = 3
-             -- the first condition is what the index of finished jobs says
-             UNION ALL SELECT id FROM {table} WHERE state >= 4 AND state = 5)
+WHERE id IN (SELECT id FROM {table} WHERE state NOT BETWEEN 0 AND 2 AND state = 3
+             UNION ALL SELECT id FROM {table} WHERE state NOT BETWEEN 0 AND 2 AND state = 5)
   AND (:queue IS NULL OR queue = :queue)
 RETURNING id;
 
@@ -180,24 +181,97 @@ SELECT count(*) FROM {table};
 -- name: clear
 DELETE FROM {table};
 
--- name: counts
-SELECT CAST(queue AS BLOB), state, count(*) FROM {table} GROUP BY queue, state
-ORDER BY queue, state;
+-- name: places
+-- Which states have jobs of which queues: one index seek for each.
+WITH RECURSIVE
+  ready (queue) AS (
+    SELECT min(queue) FROM {table} WHERE state = 1
+    UNION ALL
+    SELECT (SELECT min(queue) FROM {table} WHERE state = 1 AND queue > ready.queue)
+    FROM ready WHERE ready.queue IS NOT NULL
+  ),
+  states (state) AS (VALUES (0), (3), (4), (5), (6)),
+  resting (state, queue) AS (
+    SELECT state, (SELECT min(queue) FROM {table}
+                   WHERE state NOT BETWEEN 1 AND 2 AND state = states.state)
+    FROM states
+    UNION ALL
+    SELECT state, (SELECT min(queue) FROM {table}
+                   WHERE state NOT BETWEEN 1 AND 2 AND state = resting.state
+                     AND queue > resting.queue)
+    FROM resting WHERE resting.queue IS NOT NULL
+  )
+SELECT state, CAST(queue AS BLOB) FROM resting WHERE queue IS NOT NULL
+UNION ALL SELECT 1, CAST(queue AS BLOB) FROM ready WHERE queue IS NOT NULL
+UNION ALL SELECT DISTINCT 2, CAST(queue AS BLOB) FROM {table} WHERE state = 2;
+
+-- name: count_place
+-- Those of one state and queue, up to :limit.
+SELECT count(*) FROM (
+  SELECT 1 FROM {table} WHERE :state = 1 AND state = 1 AND queue = CAST(:queue AS TEXT)
+  UNION ALL
+  SELECT 1 FROM {table} WHERE :state = 2 AND state = 2 AND queue = CAST(:queue AS TEXT)
+  UNION ALL
+  SELECT 1 FROM {table}
+  WHERE state NOT BETWEEN 1 AND 2 AND state = :state AND queue = CAST(:queue AS TEXT)
+  LIMIT :limit);
 
 -- name: record
-SELECT id, state, CAST(queue AS BLOB), priority, run_at, attempts, locked_at,
-       CAST(locked_by AS BLOB), CAST(last_error AS BLOB), failed_at, finished_at, created_at,
-       updated_at, CAST(handler AS BLOB)
-FROM {table} WHERE id = :id;
+SELECT {record} FROM {table} WHERE id = :id;
 
--- name: records
--- Newest first; a queue or state of NULL means any.
-SELECT id, state, CAST(queue AS BLOB), priority, run_at, attempts, locked_at,
-       CAST(locked_by AS BLOB), CAST(last_error AS BLOB), failed_at, finished_at, created_at,
-       updated_at, CAST(handler AS BLOB)
-FROM {table}
-WHERE (:queue IS NULL OR queue = :queue) AND (:state IS NULL OR state = :state)
-ORDER BY id DESC LIMIT :limit;
+-- name: list_all
+-- The newest first.
+SELECT {record} FROM {table} ORDER BY id DESC LIMIT :limit;
+
+-- name: list_scheduled
+-- The soonest first. A queue of NULL means any, here and below.
+SELECT {record} FROM {table}
+WHERE id IN (
+  SELECT * FROM (SELECT id FROM {table}
+                 WHERE :queue IS NULL AND state = 0
+                 ORDER BY run_at, id LIMIT :limit)
+  UNION ALL
+  SELECT * FROM (SELECT id FROM {table}
+                 WHERE state NOT BETWEEN 1 AND 2 AND state = 0 AND queue = :queue
+                 ORDER BY finished_at, run_at, id LIMIT :limit))
+ORDER BY run_at, id;
+
+-- name: list_ready
+-- The next first, of :queues, a JSON list. The first of each is sought, then one after the other
+-- that which follows in its queue: so many index seeks, however many jobs the queues have. Without
+-- the signs, which make mere values of columns, SQLite would seek by the priority alone.
+WITH RECURSIVE found (priority, run_at, id, queue) AS (
+  SELECT j.priority, j.run_at, j.id, j.queue
+  FROM json_each(:queues) wanted CROSS JOIN {table} j
+  WHERE j.id = (SELECT id FROM {table} WHERE state = 1 AND queue = wanted.value
+                ORDER BY priority, run_at, id LIMIT 1)
+  UNION ALL
+  SELECT j.priority, j.run_at, j.id, j.queue
+  FROM found CROSS JOIN {table} j
+  WHERE j.id = (SELECT id FROM {table} WHERE state = 1 AND queue = +found.queue
+                  AND (priority, run_at, id) > (+found.priority, +found.run_at, +found.id)
+                ORDER BY priority, run_at, id LIMIT 1)
+  ORDER BY 1, 2, 3 LIMIT :limit
+)
+SELECT {record} FROM {table} WHERE id IN (SELECT id FROM found) ORDER BY priority, run_at, id;
+
+-- name: list_running
+-- The longest first.
+SELECT {record} FROM {table} WHERE state = 2 AND (:queue IS NULL OR queue = :queue)
+ORDER BY locked_at, id LIMIT :limit;
+
+-- name: list_ended
+-- Of one state: those that finished last first; unloadable ones, which have not, the newest.
+SELECT {record} FROM {table}
+WHERE id IN (
+  SELECT * FROM (SELECT id FROM {table}
+                 WHERE :queue IS NULL AND state NOT BETWEEN 0 AND 2 AND state = :state
+                 ORDER BY finished_at DESC, id DESC LIMIT :limit)
+  UNION ALL
+  SELECT * FROM (SELECT id FROM {table}
+                 WHERE state NOT BETWEEN 1 AND 2 AND state = :state AND queue = :queue
+                 ORDER BY finished_at DESC, run_at DESC, id DESC LIMIT :limit))
+ORDER BY finished_at DESC, id DESC;
 
 -- name: get_meta
 SELECT value FROM {table}_meta WHERE key = :key;

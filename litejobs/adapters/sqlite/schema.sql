@@ -1,5 +1,5 @@
--- All times are milliseconds since 1970, UTC. A row stands in exactly one of the first five
--- indexes at a time, so future and finished jobs cost nothing when the next one is found.
+-- All times are milliseconds since 1970, UTC. Of the first four indexes a row stands in exactly one
+-- at a time, so future and finished jobs cost nothing when the next one is found.
 
 CREATE TABLE {table} (
   id          INTEGER PRIMARY KEY AUTOINCREMENT, -- never used again, so that it can fence
@@ -32,9 +32,16 @@ CREATE INDEX {table}_scheduled  ON {table} (run_at)      WHERE state = 0;
 
 CREATE INDEX {table}_running    ON {table} (locked_by)   WHERE state = 2;
 
-CREATE INDEX {table}_unloadable ON {table} (id)          WHERE state = 3;
+-- In the next two NOT BETWEEN: beside `state >= 3` SQLite may seek by that rather than by the one
+-- state that is asked for, and NOT IN makes a list of the values for each row that is written.
 
-CREATE INDEX {table}_finished   ON {table} (finished_at) WHERE state >= 4;
+-- What no worker takes up: unloadable jobs by id, for they have no finished_at, and finished ones.
+CREATE INDEX {table}_ended      ON {table} (state, finished_at)
+  WHERE state NOT BETWEEN 0 AND 2;
+
+-- For people, who count and list by queue. A job that goes from ready to deleted never stands here.
+CREATE INDEX {table}_resting    ON {table} (state, queue, finished_at, run_at)
+  WHERE state NOT BETWEEN 1 AND 2;
 
 CREATE UNIQUE INDEX {table}_unique_key ON {table} (unique_key)
   WHERE unique_key IS NOT NULL AND state < 4;
