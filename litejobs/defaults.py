@@ -25,6 +25,8 @@ RECOVERY_PAUSE = 1.0  # seconds between two looks whether the workers of running
 
 LOCK_PATIENCE = 5.0  # seconds that a statement waits for another program's write lock
 PROMOTION_BATCH = 1_000  # scheduled jobs made ready in one transaction
+CHANGE_BATCH = 1_000  # jobs that one of many transactions makes ready, where many wait to be
+CHANGE_PAUSE = 0.002  # seconds between two of those: others try again sooner for the write lock
 
 CHUNK_TIME = 0.0025  # seconds that the jobs of one chunk should take together
 CHUNK_JOBS = 256  # jobs of one chunk at most

@@ -73,7 +73,7 @@ OPERATIONS = {
     "recover": lambda adapter: adapter.recover(lambda _job: None),
     "holders": lambda adapter: adapter.holders(),
     "has_unloadable": lambda adapter: adapter.has_unloadable(),
-    "orphans": lambda adapter: Inspection(adapter).orphans(),
+    "orphans": lambda adapter: adapter.orphans(),
     "retry": retry_one,
     "counts": lambda adapter: Inspection(adapter).counts(),
     "check_queue": lambda adapter: Inspection(adapter).check_queue("rare"),

@@ -548,7 +548,7 @@ def fill(adapter):
         ("has_unloadable", {"ended"}),
         ("reload", {"ended"}),
         ("retry", set()),
-        ("retry_all", {"ended"}),
+        ("retry_some", {"resting"}),
         ("running", {"running"}),
         ("places", {"ready", "running", "resting"}),
         ("count_place", {"ready", "running", "resting"}),
@@ -727,7 +727,7 @@ def test_many_jobs_are_counted_up_to_a_share_of_what_is_counted_in_all(
     assert inspection.counts(exact=True) == Counts({"a": {"ready": 12}, "b": {"ready": 9}}, None)
 
 
-def test_a_queue_that_is_no_text_is_counted(adapter, inspection):
+def test_a_queue_that_is_no_text_is_counted_and_tried_again(adapter, inspection):
     adapter.connection.execute(
         f"INSERT INTO {adapter.table} (state, queue, finished_at, handler) "
         "VALUES (5, CAST(x'ff00' AS TEXT), 1, '{}')"
@@ -736,6 +736,7 @@ def test_a_queue_that_is_no_text_is_counted(adapter, inspection):
     counts = inspection.counts().queues
 
     assert counts == {"\N{REPLACEMENT CHARACTER}\0": {"failed": 1}}
+    assert inspection.retry_all() == 1
 
 
 def test_the_sizes_are_of_the_database_and_its_log(adapter, database, inspection):
@@ -891,6 +892,92 @@ def test_all_failed_and_unloadable_jobs_are_retried(adapter, clock, inspection, 
     assert (states[ids["unloadable"]] == READY) is bool(number)
     assert states[ids["success"]] == SUCCEEDED
     assert states[ids["error"]] == SCHEDULED
+
+
+@pytest.fixture
+def in_twos(adapter, monkeypatch):
+    """Jobs are made ready in batches of two; calls a function, once told, after each of them."""
+    monkeypatch.setattr(defaults, "CHANGE_BATCH", 2)
+    calls = []
+    monkeypatch.setattr(adapter, "ring", lambda: [call() for call in calls])
+    return calls.append
+
+
+def of_kind(adapter, kind, count):
+    """So many jobs that have become of that kind."""
+    adapter.schedule([new(adapter, priority=number) for number in range(count)])
+    for job in find(adapter, limit=count):
+        adapter.settle(job, OUTCOMES[kind])
+
+
+@pytest.mark.parametrize(
+    ("kind", "again"),
+    [
+        ("failure", lambda adapter: Inspection(adapter).retry_all()),
+        ("unloadable", lambda adapter: Inspection(adapter).retry_all()),
+        ("unloadable", lambda adapter: adapter.reload()),
+    ],
+    ids=["retry failed", "retry unloadable", "reload"],
+)
+def test_others_can_write_while_many_are_made_ready(
+    adapter, database, clock, driver, in_twos, kind, again
+):
+    of_kind(adapter, kind, 5)
+    other = SqliteAdapter(database, clock=clock, driver=driver)
+    seen = []
+
+    def write():
+        schedule(other, queue="other")
+        seen.append(Inspection(other).counts().queues["default"]["ready"])
+
+    in_twos(write)
+
+    assert again(adapter) == 5
+
+    assert seen[:3] == [2, 4, 5]
+    other.close()
+
+
+@pytest.mark.parametrize(
+    ("kind", "again"),
+    [
+        ("failure", lambda adapter: Inspection(adapter).retry_all()),
+        ("unloadable", lambda adapter: adapter.reload()),
+    ],
+    ids=["retry", "reload"],
+)
+def test_each_job_is_made_ready_once_though_it_goes_wrong_again_meanwhile(
+    adapter, database, clock, driver, in_twos, kind, again
+):
+    of_kind(adapter, kind, 5)
+    clock.advance(seconds=1)
+    other = SqliteAdapter(database, clock=clock, driver=driver)
+    seen = []
+
+    def work():
+        for job in find(other, limit=100 if len(seen) < 20 else 0):
+            seen.append(job.id)
+            other.settle(job, OUTCOMES[kind])
+
+    in_twos(work)
+
+    assert again(adapter) == 5
+
+    assert sorted(seen) == [1, 2, 3, 4, 5]
+    other.close()
+
+
+def test_jobs_that_are_retried_together_run_in_the_order_of_their_ids(
+    adapter, clock, inspection, in_twos
+):
+    adapter.schedule([new(adapter, queue=queue) for queue in "bbaab"])
+    for job in find(adapter, limit=5):
+        adapter.settle(job, OUTCOMES["failure" if job.id % 2 else "unloadable"])
+    in_twos(lambda: clock.advance(seconds=1))
+
+    inspection.retry_all()
+
+    assert found_ids(adapter) == [1, 2, 3, 4, 5]
 
 
 @pytest.mark.parametrize(

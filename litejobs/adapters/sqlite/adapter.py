@@ -2,8 +2,9 @@ import json
 import logging
 import os
 import re
+import time
 from collections import defaultdict
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from operator import attrgetter
 from typing import Any, ClassVar
 
@@ -345,24 +346,47 @@ class SqliteAdapter(BaseAdapter):
         return bool(found)
 
     def reload(self) -> int:
-        return len(self.connection.execute(self.sql.reload, {"now": self.clock.now()}))
+        number, values = 0, {"now": self.clock.now(), "after": 0}
+        while ids := self.make_ready(self.sql.reload, defaults.CHANGE_BATCH, values):
+            number += len(ids)
+            values["after"] = max(ids)  # none twice that others find unloadable again meanwhile
+        return number
+
+    def make_ready(self, statement: str, limit: int, values: Mapping[str, Any]) -> list[int]:
+        """
+        Run a *statement* that makes jobs ready, at most *limit*; their ids.
+
+        For one of many batches: leaves a moment in which others get at the write lock.
+        """
+        self.connection.synchronise(durable=True)
+        rows = self.connection.execute(statement, {**values, "limit": limit})
+        ids = [id_ for (id_,) in rows]
+        self.ring()
+        if len(ids) == limit:
+            time.sleep(defaults.CHANGE_PAUSE)
+        return ids
 
     def running(self) -> list[tuple[int, str]]:
         """The ids of the jobs that are locked, and by whom."""
         rows = self.connection.execute(self.sql.running)
         return [(id_, text(worker)) for id_, worker in rows]
 
+    def orphans(self) -> list[tuple[int, str]]:
+        """The jobs that are locked by workers that are certainly gone, as ``running``."""
+        dead = {worker for worker in self.holders() if self.is_dead(worker)}
+        return [(id_, worker) for id_, worker in self.running() if worker in dead]
+
     def check_idle(self) -> None:
         """Raise JobStateError if a job is running, by a worker that is not certainly gone."""
-        running = len([worker for _, worker in self.running() if not self.is_dead(worker)])
+        running = len(self.running()) - len(self.orphans())
         if running:
             raise JobStateError(f"nothing was deleted, for jobs are running: {running}")
 
     def clear(self) -> int:
         with self.connection.transaction():
             self.check_idle()
-            [(number,)] = self.connection.execute(self.sql.count)
             self.connection.execute(self.sql.clear)
+            [(number,)] = self.connection.execute(self.sql.changes)
             return number  # type: ignore[no-any-return]
 
     # What is true of the file as a whole

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from litejobs import defaults
 from litejobs.adapters.sqlite import file
 from litejobs.adapters.sqlite.adapter import SqliteAdapter, text
 from litejobs.errors import JobNotFoundError, JobStateError
@@ -144,35 +145,49 @@ class Inspection:
                 values = {"id": id_, "now": self._adapter.clock.now()}
                 if self._adapter.connection.execute(self._sql.retry, values):
                     continue
-                if record.locked_by is None or not self._take_back(id_, record.locked_by):
+                worker = record.locked_by
+                if worker is None or not self._adapter.is_dead(worker):
                     raise JobStateError(f"job {id_} is {record.state}: there is nothing to retry")
+                self._take_back(id_, worker)
         self._adapter.ring()
 
     def retry_all(self, queue: str | None = None) -> int:
         """
         Make ready again all failed and unloadable jobs, and those of workers that are gone.
 
-        Returns how many there were; of one queue where that is given.
+        Returns how many there were; of one queue where that is given. In batches, so that others
+        can write meanwhile: an error leaves those ready that were.
         """
-        values = {"queue": queue, "now": self._adapter.clock.now()}
+        now = self._adapter.clock.now()  # one for all, so that they run in the order of their ids
+        number = sum(
+            self._retry_place(state, name, now)
+            for state, name in self._places()
+            if STATES[state] in ("failed", "unloadable") and queue in (None, text(name))
+        )
         with self._adapter.connection.transaction():
-            number = len(self._adapter.connection.execute(self._sql.retry_all, values))
-            for id_, worker in self._adapter.running():
+            for id_, worker in self._adapter.orphans():
                 if queue is None or self.record(id_).queue == queue:
-                    number += self._take_back(id_, worker)
+                    self._take_back(id_, worker)
+                    number += 1
         self._adapter.ring()
         return number
 
+    def _retry_place(self, state: int, queue: bytes, now: int) -> int:
+        values = {"state": state, "queue": queue, "now": now}
+        done, most = 0, self._count(state, queue, _ALL)  # those that fail again meanwhile come last
+        while ids := self._adapter.make_ready(
+            self._sql.retry_some, min(defaults.CHANGE_BATCH, most - done), values
+        ):
+            done += len(ids)
+        return done
+
     def orphans(self) -> list[int]:
         """The ids of running jobs whose worker process is gone."""
-        return [id_ for id_, worker in self._adapter.running() if self._adapter.is_dead(worker)]
+        return [id_ for id_, _ in self._adapter.orphans()]
 
-    def _take_back(self, id_: int, worker: str) -> bool:
-        """Make a running job ready again if its worker is gone; whether it was."""
+    def _take_back(self, id_: int, worker: str) -> None:
         values = {"id": id_, "worker": worker, "now": self._adapter.clock.now()}
-        return self._adapter.is_dead(worker) and bool(
-            self._adapter.connection.execute(self._sql.take_back, values)
-        )
+        self._adapter.connection.execute(self._sql.take_back, values)
 
     def check_queue(self, queue: str) -> None:
         """Raise JobNotFoundError if no job is stored in *queue*."""

@@ -142,8 +142,11 @@ RETURNING id;
 SELECT EXISTS (SELECT 1 FROM {table} WHERE state NOT BETWEEN 0 AND 2 AND state = 3);
 
 -- name: reload
--- Unloadable jobs are tried again: a runner started or the code changed.
-UPDATE {table} SET state = 1, updated_at = :now WHERE state NOT BETWEEN 0 AND 2 AND state = 3
+-- Unloadable jobs after the id :after are tried again: a runner started or the code changed.
+UPDATE {table} SET state = 1, updated_at = :now
+WHERE id IN (SELECT id FROM {table}
+             WHERE state NOT BETWEEN 0 AND 2 AND state = 3 AND finished_at IS NULL AND id > :after
+             ORDER BY id LIMIT :limit)
 RETURNING id;
 
 -- name: retry
@@ -155,13 +158,14 @@ SET state = 1, run_at = :now, attempts = 0, crashes = 0, failed_at = NULL, finis
 WHERE id = :id AND (state IN (3, 5, 6) OR (state = 0 AND attempts > 0))
 RETURNING id;
 
--- name: retry_all
+-- name: retry_some
+-- Of one queue and state, failed or unloadable: those that wait longest.
 UPDATE {table}
 SET state = 1, run_at = :now, attempts = 0, crashes = 0, failed_at = NULL, finished_at = NULL,
     updated_at = :now
-WHERE id IN (SELECT id FROM {table} WHERE state NOT BETWEEN 0 AND 2 AND state = 3
-             UNION ALL SELECT id FROM {table} WHERE state NOT BETWEEN 0 AND 2 AND state = 5)
-  AND (:queue IS NULL OR queue = :queue)
+WHERE id IN (SELECT id FROM {table}
+             WHERE state NOT BETWEEN 1 AND 2 AND state = :state AND queue = CAST(:queue AS TEXT)
+             ORDER BY finished_at, run_at, id LIMIT :limit)
 RETURNING id;
 
 -- name: take_back
@@ -175,11 +179,12 @@ RETURNING id;
 -- name: running
 SELECT id, CAST(locked_by AS BLOB) FROM {table} WHERE state = 2;
 
--- name: count
-SELECT count(*) FROM {table};
-
 -- name: clear
 DELETE FROM {table};
+
+-- name: changes
+-- How many rows the statement before this one has changed.
+SELECT changes();
 
 -- name: places
 -- Which states have jobs of which queues: one index seek for each.
