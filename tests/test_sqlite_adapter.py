@@ -535,7 +535,7 @@ def fill(adapter):
         ("look", {"ready", "scheduled"}),
         ("look_at_all", {"ready", "scheduled"}),
         ("next_run_at", {"scheduled"}),
-        ("count_due", {"ready", "scheduled"}),
+        ("count_due", {"ready", "scheduled", "resting"}),
         ("promote", {"scheduled"}),
         ("find", {"ready"}),
         ("delete", set()),

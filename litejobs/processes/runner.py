@@ -185,7 +185,7 @@ class Runner:
         selector: selectors.BaseSelector,
         stack: ExitStack,
     ) -> tuple[Worker, int]:
-        """The Worker on an adapter, with a performer at each seat; how many jobs are due for it."""
+        """The Worker on an adapter, with a performer at each seat; how many jobs it is to do."""
         adapter.reload()
         bell = Bell(adapter.run_directory)
         stack.callback(bell.close)
@@ -211,7 +211,7 @@ class Runner:
             code_has_changed=SourceWatch(Path(self._source.start.root)).has_changed,
             on_settled=lambda settlements: self._tell([outcome for _, outcome in settlements]),
         )
-        return worker, adapter.count_due(performers.queues)
+        return worker, adapter.count_due(performers.queues) if self._workoff else 0
 
     def _processes(
         self,

@@ -220,8 +220,10 @@ class SqliteAdapter(BaseAdapter):
         return bool(ready) or (next_run_at is not None and next_run_at <= self.clock.now())
 
     def count_due(self, queues: Iterable[str]) -> int:
-        """How many jobs of *queues* could be run now; grows with their number."""
-        values = {"queues": json.dumps(sorted(set(queues))), "now": self.clock.now()}
+        """How many jobs of *queues* could be run now; takes a second for each ten millions."""
+        names = sorted(set(queues))
+        every = defaults.WORK_QUEUE in names
+        values = {"queues": None if every else json.dumps(names), "now": self.clock.now()}
         [(number,)] = self.connection.execute(self.sql.count_due, values)
         return number  # type: ignore[no-any-return]
 

@@ -35,11 +35,18 @@ SELECT EXISTS (SELECT 1 FROM {table} WHERE state = 1),
 SELECT min(run_at) FROM {table} WHERE state = 0;
 
 -- name: count_due
+-- In :queues, a JSON list, or where that is NULL in all.
 SELECT count(*) FROM (
-  SELECT queue FROM {table} WHERE state = 1
-  UNION ALL SELECT queue FROM {table} WHERE state = 0 AND run_at <= :now)
-WHERE EXISTS (SELECT 1 FROM json_each(:queues) WHERE value = '*')
-   OR queue IN (SELECT value FROM json_each(:queues));
+  SELECT 1 FROM {table} WHERE :queues IS NULL AND state = 1
+  UNION ALL
+  SELECT 1 FROM {table} WHERE :queues IS NULL AND state = 0 AND run_at <= :now
+  UNION ALL
+  SELECT 1 FROM json_each(:queues) wanted
+    CROSS JOIN {table} j ON j.state = 1 AND j.queue = wanted.value
+  UNION ALL
+  SELECT 1 FROM json_each(:queues) wanted
+    CROSS JOIN {table} j ON j.state NOT BETWEEN 1 AND 2 AND j.state = 0 AND j.queue = wanted.value
+                        AND j.finished_at IS NULL AND j.run_at <= :now);
 
 -- name: promote
 -- Scheduled jobs that are due become ready; the only statement that compares run_at with the clock.
