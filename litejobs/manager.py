@@ -52,7 +52,7 @@ class JobManager(BaseManager):
         super().__init__(queues, logger, workers, clock)
         self.adapters: dict[str, BaseAdapter] = dict(_checked_adapters(adapters))
         self._announced: set[BaseAdapter] = set()
-        self._targets: dict[tuple[Job[..., Any], str | None], Target] = {}
+        self._targets: dict[tuple[Job[..., Any], BaseAdapter], Target] = {}
         for group in self.workers:
             for queue in group.queues:
                 if queue != defaults.WORK_QUEUE:
@@ -117,13 +117,13 @@ class JobManager(BaseManager):
                 f"{not_declared(job, self)}; declare it with @jobs.job(), or use its own later"
             )
         self.check_not_beside_a_test()
-        target = self._targets.get((job, adapter))
+        storage = self.adapter(adapter)  # which is another for each Flask app
+        target = self._targets.get((job, storage))
         if target is None:
-            target = self._targets[job, adapter] = self._new_target(job, adapter)
+            target = self._targets[job, storage] = self._new_target(job, storage)
         return target
 
-    def _new_target(self, job: Job[..., Any], adapter: str | None) -> Target:
-        storage = self.adapter(adapter)
+    def _new_target(self, job: Job[..., Any], storage: BaseAdapter) -> Target:
         self._announce(storage)
         path = path_of(job.perform)
         return Target(job.perform, job.name, path, None, job.queue, job.priority, storage)

@@ -538,6 +538,7 @@ def fill(adapter):
         ("count_due", {"ready", "scheduled", "resting"}),
         ("promote", {"scheduled"}),
         ("find", {"ready"}),
+        ("find_among", {"ready"}),
         ("delete", set()),
         ("success", set()),
         ("error", set()),
@@ -580,15 +581,11 @@ def test_the_next_scheduled_job_is_sought_not_counted(adapter):
     assert step.startswith("SEARCH")
 
 
-def test_finding_sorts_no_queue(adapter):
-    """Only the first few of each queue are sorted together: once, not for each queue."""
+@pytest.mark.parametrize("statement", ["find", "find_among"])
+def test_finding_sorts_no_queue(adapter, statement):
     fill(adapter)
 
-    steps = plan(adapter, "find")
-
-    [inner] = [place for place, step in enumerate(steps) if "(queue=?)" in step]
-    assert steps[inner + 1 :] == ["USE TEMP B-TREE FOR ORDER BY"]
-    assert steps[inner - 1].startswith("CORRELATED")
+    assert not [step for step in plan(adapter, statement) if "TEMP B-TREE" in step]
 
 
 def test_listing_ready_jobs_seeks_each_by_the_one_before(adapter):

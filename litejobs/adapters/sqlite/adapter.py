@@ -191,23 +191,26 @@ class SqliteAdapter(BaseAdapter):
             return [self._lock(find, now) for find in finds]
 
     def _lock(self, find: Find, now: int) -> list[StoredJob]:
-        values = {
-            "now": now,
-            "worker": find.worker,
-            "queues": self._names(find.queues),
-            "limit": find.limit,
-        }
-        found = [_job(row) for row in self.connection.execute(self.sql.find, values)]
+        values = {"now": now, "worker": find.worker, "limit": find.limit}
+        match self._names(find.queues):
+            case []:
+                return []
+            case [queue]:
+                rows = self.connection.execute(self.sql.find, values | {"queue": queue})
+            case names:
+                values["queues"] = json.dumps(names)
+                rows = self.connection.execute(self.sql.find_among, values)
+        found = [_job(row) for row in rows]
         found.sort(key=_PLACE_IN_LINE)
         return found
 
-    def _names(self, queues: Iterable[str]) -> str:
-        """The queues as a JSON list that names none twice; "*" are all that have ready jobs."""
+    def _names(self, queues: Iterable[str]) -> list[str]:
+        """The queues, none twice; "*" are all that have ready jobs."""
         names = sorted(set(queues))
         if defaults.WORK_QUEUE not in names:
-            return json.dumps(names)
+            return names
         [(present,)] = self.connection.execute(self.sql.present)
-        return text(present)
+        return json.loads(text(present))  # type: ignore[no-any-return]
 
     def is_due(self, queues: Iterable[str]) -> bool:
         """Whether a job of *queues* is ready, or any is due to become so; takes no write lock."""

@@ -54,15 +54,32 @@ UPDATE {table} SET state = 1, updated_at = :now
 WHERE id IN (SELECT id FROM {table} WHERE state = 0 AND run_at <= :now ORDER BY run_at LIMIT :limit);
 
 -- name: find
--- Lock the next jobs of :queues, a JSON list: from each its first :limit, of those the first
--- :limit. RETURNING comes back in id order, so the caller sorts.
+-- Lock the next :limit jobs of a queue. RETURNING comes back in id order, so the caller sorts.
 UPDATE {table}
 SET state = 2, attempts = attempts + 1, locked_at = :now, locked_by = :worker, updated_at = :now
-WHERE id IN (
-  SELECT j.id FROM json_each(:queues) wanted CROSS JOIN {table} j
-  WHERE j.id IN (SELECT id FROM {table} WHERE state = 1 AND queue = wanted.value
-                 ORDER BY priority, run_at, id LIMIT :limit)
-  ORDER BY j.priority, j.run_at, j.id LIMIT :limit)
+WHERE id IN (SELECT id FROM {table} WHERE state = 1 AND queue = :queue
+             ORDER BY priority, run_at, id LIMIT :limit)
+RETURNING id, CAST(queue AS BLOB), priority, run_at, attempts, locked_by, CAST(handler AS BLOB),
+          crashes;
+
+-- name: find_among
+-- As find, of several :queues, a JSON list: sought as in list_ready.
+WITH RECURSIVE found (priority, run_at, id, queue) AS (
+  SELECT j.priority, j.run_at, j.id, j.queue
+  FROM json_each(:queues) wanted CROSS JOIN {table} j
+  WHERE j.id = (SELECT id FROM {table} WHERE state = 1 AND queue = wanted.value
+                ORDER BY priority, run_at, id LIMIT 1)
+  UNION ALL
+  SELECT j.priority, j.run_at, j.id, j.queue
+  FROM found CROSS JOIN {table} j
+  WHERE j.id = (SELECT id FROM {table} WHERE state = 1 AND queue = +found.queue
+                  AND (priority, run_at, id) > (+found.priority, +found.run_at, +found.id)
+                ORDER BY priority, run_at, id LIMIT 1)
+  ORDER BY 1, 2, 3 LIMIT :limit
+)
+UPDATE {table}
+SET state = 2, attempts = attempts + 1, locked_at = :now, locked_by = :worker, updated_at = :now
+WHERE id IN (SELECT id FROM found)
 RETURNING id, CAST(queue AS BLOB), priority, run_at, attempts, locked_by, CAST(handler AS BLOB),
           crashes;
 
