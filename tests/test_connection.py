@@ -275,7 +275,7 @@ def test_a_half_read_statement_keeps_no_lock(connection, connect):
         ("trusted_schema", 0),
         ("synchronous", 2),
         ("journal_size_limit", 64 * 1024 * 1024),
-        ("wal_autocheckpoint", 4000),
+        ("wal_autocheckpoint", 2000),
         ("busy_timeout", 0),
     ],
 )

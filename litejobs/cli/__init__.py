@@ -1,16 +1,42 @@
 """The command line: read options, call one function, turn a LitejobsError into an exit code."""
 
 import sys
+from importlib import import_module
 from typing import Any
 
 import click
 
-from litejobs.cli import change, completion, daemon, generate, look, status, work
 from litejobs.errors import LitejobsError
 from litejobs.rules.text import printable
 
+_MODULES = {
+    "work": ("work", "workoff", "worker"),
+    "daemon": ("start", "stop", "restart", "systemd"),
+    "status": ("status",),
+    "look": ("list", "show"),
+    "change": ("retry", "clear"),
+    "generate": ("init", "generate"),
+    "completion": ("completion",),
+}
+_PLACES = {command: module for module, commands in _MODULES.items() for command in commands}
+
+
+class Commands(click.Group):
+    """Loads a command when it is asked for, so that a runner has not all others in its memory."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002
+        return sorted(_PLACES)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002
+        if cmd_name not in _PLACES:
+            return None
+        module = import_module(f"{__name__}.{_PLACES[cmd_name]}")
+        commands = (one for one in vars(module).values() if isinstance(one, click.Command))
+        return next(one for one in commands if one.name == cmd_name)
+
 
 @click.group(
+    cls=Commands,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
     epilog="Exit codes: 0 done; 1 a job failed, there is no such job, or it is there already; 2 "
     "wrong usage; 3 not running; 4 had to kill; 65 the database file; 74 disk or lock; 78 "
@@ -25,26 +51,6 @@ def cli() -> None:
     project's pyproject.toml, then a file of the project's own in the user's data directory. The
     project is the nearest parent directory with a pyproject.toml or .git.
     """
-
-
-for command in (
-    work.work,
-    work.workoff,
-    work.worker,
-    daemon.start,
-    daemon.stop,
-    daemon.restart,
-    daemon.systemd,
-    status.status,
-    look.list_,
-    look.show,
-    change.retry,
-    change.clear,
-    generate.init,
-    generate.generate,
-    completion.completion,
-):
-    cli.add_command(command)
 
 
 def main() -> None:

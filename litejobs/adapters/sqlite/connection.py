@@ -7,14 +7,13 @@ https://sqlite.org/howtocorrupt.html section 2.2. Across processes they are safe
 """
 
 import os
-import sqlite3
 import sys
 import threading
 import time
 import weakref
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from typing import Any, Literal, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 from litejobs.defaults import LOCK_PATIENCE
 from litejobs.errors import (
@@ -24,6 +23,9 @@ from litejobs.errors import (
     DiskError,
     StorageError,
 )
+
+if TYPE_CHECKING:
+    import sqlite3
 
 DriverName = Literal["sqlite3", "apsw"]
 Durability = Literal["full", "normal"]
@@ -42,9 +44,10 @@ _BAD_FILE = {
     _NOTADB: "is not an SQLite database",
 }
 _WAL_LIMIT = 64 * 1024 * 1024  # bytes that the -wal keeps on disk after a checkpoint
-# Pages in the -wal from which a commit copies them into the file, and waits for the disk: about a
-# thousand jobs. Up to 4,062 a page is found in one step: https://sqlite.org/walformat.html
-_CHECKPOINT = 4000
+# Pages in the -wal from which a commit copies them into the file, and waits for the disk: about
+# five hundred jobs. Up to 4,062 a page is found in one step, https://sqlite.org/walformat.html, but
+# while the -wal grows, in the first round, commits wait longer than when they write over it.
+_CHECKPOINT = 2000
 
 
 class Connection:
@@ -259,6 +262,8 @@ def _driver(
 ]:
     """The library's error class, the primary result code of an error, how to connect and insert."""
     if name == "sqlite3":
+        import sqlite3  # noqa: PLC0415  # which a runner does not need
+
         return sqlite3.Error, _standard_code, _connect_standard, _insert_standard
     if name == "apsw":
         import apsw  # noqa: PLC0415  # only where no user code lives
@@ -267,7 +272,7 @@ def _driver(
     raise ConfigurationError(f"driver must be 'sqlite3' or 'apsw', got {name!r}")
 
 
-def _standard_code(error: sqlite3.Error) -> int | None:
+def _standard_code(error: "sqlite3.Error") -> int | None:
     code = getattr(error, "sqlite_errorcode", None)
     return None if code is None else code & 0xFF
 
@@ -277,7 +282,9 @@ def _apsw_code(error: Any) -> int | None:
     return None if code is None else code & 0xFF
 
 
-def _connect_standard(path: str) -> sqlite3.Connection:
+def _connect_standard(path: str) -> "sqlite3.Connection":
+    import sqlite3  # noqa: PLC0415  # loaded by now
+
     if sqlite3.sqlite_version_info < (3, 37):
         raise ConfigurationError(
             f"the SQLite of this Python is {sqlite3.sqlite_version}, litejobs needs 3.37: "
@@ -303,7 +310,7 @@ def _connect_apsw(path: str) -> Any:
     return connection
 
 
-def _insert_standard(raw: sqlite3.Connection, sql: str, values: Values) -> int:
+def _insert_standard(raw: "sqlite3.Connection", sql: str, values: Values) -> int:
     return raw.execute(sql, values).lastrowid  # type: ignore[return-value]
 
 
