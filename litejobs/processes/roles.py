@@ -31,7 +31,7 @@ class Observer(Protocol):
     """Is told what happens."""
 
     def ready(self, due: int) -> None:
-        """Workers begin; so many jobs are due now."""
+        """Workers begin; so many jobs are due now, counted for a workoff only."""
         ...
 
     def up(self, workers: Sequence[str]) -> None:
