@@ -1,5 +1,6 @@
 """Jobs that a thread has found together: one that takes long is not to hold the others up."""
 
+import threading
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
@@ -28,6 +29,8 @@ class Batch:
         self._waiting: deque[StoredJob] = deque()
         self._outcomes: deque[Settlement] = deque()
         self._runs = 0  # so far: by this the watchdog sees that they go on
+        self._recording: Sequence[Settlement] = ()  # on the watchdog's thread
+        self._moving = threading.Lock()  # held while something is in neither of the two
         self._is_recording = False
         self.run: tuple[float, int] | None = None
         self.told: tuple[float, int] | None = None
@@ -57,6 +60,11 @@ class Batch:
         """The outcomes that nobody has recorded."""
         return _all_of(self._outcomes)
 
+    def in_hand(self) -> list[int]:
+        """The ids of the jobs that have ended, or go back, and are not recorded."""
+        with self._moving:
+            return [job.id for job, _ in (*self._outcomes, *self._recording)]
+
     @property
     def is_settled(self) -> bool:
         """Whether no outcome is left to record."""
@@ -75,13 +83,19 @@ class Batch:
             self._is_recording = False
 
     def _rescue(self) -> None:
-        settlements = self.take() + [(job, released()) for job in _all_of(self._waiting)]
+        with self._moving:
+            settlements = self.take() + [(job, released()) for job in _all_of(self._waiting)]
+            self._recording = settlements
+        recorded = False
         try:
             if settlements:
                 self._record(settlements)
-        except BaseException:
-            self._outcomes.extend(settlements)  # for the thread to record
-            raise
+            recorded = True
+        finally:
+            with self._moving:
+                self._recording = ()
+                if not recorded:
+                    self._outcomes.extend(settlements)  # for the thread to record
 
     def _watch(self) -> None:
         self.run = (time.monotonic() + defaults.SILENCE, self._runs)

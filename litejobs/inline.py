@@ -90,6 +90,9 @@ class Inline:
         if runs:
             self._pace.took(runs, time.monotonic() - began)
 
+    def in_hand(self) -> list[int]:
+        return self._batch.in_hand()
+
     def recall(self) -> None:
         """Nothing is handed out here that is not begun."""
 

@@ -41,6 +41,10 @@ class Executor(Protocol):
         """Take the jobs that were found for one of its wishes; may run them before it returns."""
         ...
 
+    def in_hand(self) -> list[int]:
+        """The ids of the jobs that it was given and whose outcomes were not collected."""
+        ...
+
     def recall(self) -> None:
         """Nothing more is to begin: what was handed out and has not begun is to be collected."""
         ...
@@ -102,9 +106,9 @@ class Worker:
         """Record what is done, find what can begin, hand it out; False if nothing moved."""
         self.finished = False
         self._heeded = self.stop.count  # a request that comes later ends a wait for a lock
-        if self.stop.requested:
+        if self.stop.requested or self._trouble:
             self.executor.recall()
-        else:
+        if not self.stop.requested:
             self._put_right()
         self._outcomes += self.executor.abandon() if self.stop.at_once else self.executor.collect()
         has_settled = bool(self._outcomes)
@@ -192,7 +196,7 @@ class Worker:
             return []
         try:
             if self._strays_of:
-                known = [job.id for job, _ in self._outcomes]
+                known = [job.id for job, _ in self._outcomes] + self.executor.in_hand()
                 self.adapter.release_strays(self._strays_of, known)
                 self._strays_of = set()
             found = self.adapter.exchange(self._outcomes, finds)

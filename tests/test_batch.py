@@ -121,6 +121,21 @@ def test_while_the_watchdog_records_the_batch_is_not_settled(recorder):
     assert seen == [False]
 
 
+def test_what_is_not_recorded_yet_is_in_hand_wherever_it_is(recorder, monkeypatch):
+    seen = []
+    batch = Batch(lambda _: seen.append(batch.in_hand()))
+    monkeypatch.setattr(defaults, "SILENCE", 0.05)
+    batch.fill(jobs(1, 2, 3))
+    batch.put((batch.next(), DONE))
+    batch.next()
+    assert batch.in_hand() == [1]
+
+    wait_until(lambda: seen, "the watchdog")
+
+    assert seen == [[1, 3]]
+    wait_until(lambda: batch.in_hand() == [], "its end")
+
+
 def test_of_a_single_job_nobody_is_told(batch):
     batch.fill(jobs(1))
 

@@ -959,6 +959,17 @@ def test_a_place_gets_nothing_before_it_has_dropped_what_was_taken_back(quick, p
     assert quick.places[0].wish() is not None
 
 
+def test_jobs_are_in_hand_until_their_outcomes_are_collected(quick):
+    quick.begin(0, *chunk(1, 2, 3))
+    quick.begin(1, JOB)
+    quick.hear(0, Done(1, Outcome("error", "oh", run_at=1)))
+    assert sorted(quick.performers.in_hand()) == [1, 2, 3, 7]
+
+    quick.performers.collect()
+
+    assert sorted(quick.performers.in_hand()) == [2, 3, 7]
+
+
 def test_to_recall_takes_back_what_has_not_begun(quick):
     quick.begin(0, *chunk(1, 2, 3), begun=2)
 

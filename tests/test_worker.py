@@ -337,6 +337,71 @@ def test_a_job_that_was_found_but_never_heard_of_is_released(worker, adapter, cl
     assert states(adapter) == {}
 
 
+class Holding:
+    """An executor with jobs in hand that wishes for more."""
+
+    queues, busy = frozenset({"*"}), True
+
+    def __init__(self):
+        self.held, self.recalls = [], 0
+
+    def limits_of(self, job):
+        return DEFAULTS
+
+    def wanted(self):
+        return [FIND]
+
+    def begin(self, find, jobs):
+        self.held += [job.id for job in jobs]
+
+    def in_hand(self):
+        return self.held
+
+    def recall(self):
+        self.recalls += 1
+
+    def collect(self):
+        return []
+
+    def patience(self):
+        return 100
+
+
+def test_a_job_that_is_in_hand_is_no_stray(adapter, clock, monotonic):
+    stop, holding = Stop(), Holding()
+    worker = Worker(adapter, holding, stop=stop, clock=clock)
+    schedule(adapter, clock, note, "in hand")
+    worker.work_once()
+    worker.adapter = failing = Failing(adapter)
+    failing.broken = failing.after = True
+    schedule(adapter, clock, note, "stray")
+    worker.work_once()
+    assert states(adapter) == {1: 2, 2: 2}
+
+    failing.broken = False
+    monotonic(worker.patience())
+    worker.adapter.exchange = lambda *_: [[]]  # the stray is not found again
+    worker.work_once()
+
+    assert states(adapter) == {1: 2, 2: 1}
+    stop.close()
+
+
+def test_while_storage_takes_nothing_no_job_begins_that_was_handed_out(adapter, clock, monotonic):
+    stop, holding = Stop(), Holding()
+    worker = Worker(adapter, holding, stop=stop, clock=clock)
+    worker.adapter = failing = Failing(adapter)
+    schedule(adapter, clock, note, "a")
+    failing.broken = True
+    worker.work_once()
+    assert holding.recalls == 0
+
+    worker.work_once()
+
+    assert holding.recalls == 1
+    stop.close()
+
+
 def test_a_job_whose_outcome_is_kept_is_no_stray(worker, adapter, clock, monotonic):
     schedule(adapter, clock, note, "once")
     worker.adapter = failing = Failing(adapter)

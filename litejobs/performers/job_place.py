@@ -92,7 +92,7 @@ class JobPlace(Place):
 
     def done(self, said: Done) -> list[Settlement]:
         """The process says what became of a job; those that it began before went well."""
-        self._pace.took(said.jobs, said.seconds)
+        self._pace.took(max(1, said.jobs), said.seconds)
         ended = [(job, self._usual) for job in self.tray.before(said.id)]
         job = self.tray.pop(said.id)
         if job is not None:

@@ -69,6 +69,10 @@ class Performers(Crew[JobPlace]):
             self.kill(place)
             self.bury(place, "did not take a job")
 
+    def in_hand(self) -> list[int]:
+        handed = [job.id for place in self.places for job in place.tray.jobs]
+        return handed + [job.id for job, _ in self._settlements]
+
     def recall(self) -> None:
         for place in self.places:
             self._settlements += place.take_back()
