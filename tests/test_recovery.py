@@ -15,7 +15,7 @@ from litejobs.adapters.sqlite.inspection import Inspection
 from litejobs.errors import DatabaseBusyError, DiskError
 from litejobs.job import Limits, NewJob
 from litejobs.run_directory import identity
-from litejobs.run_directory.lease import Lease
+from litejobs.run_directory.lease import Lease, held_lease
 
 DEFAULTS = Limits()
 UUID = "0123456789abcdef0123456789abcdef"
@@ -73,6 +73,19 @@ def test_of_what_a_dead_worker_has_found_only_what_it_began_is_blamed(adapter, l
     kinds = {job.id: outcome.kind for job, outcome in recovered}
     assert kinds == {1: "released", 2: "error", 3: "released"}
     assert sorted(rows(adapter)) == [(1, "ready", 0), (2, "scheduled", 1), (3, "ready", 0)]
+
+
+def test_of_what_a_worker_holds_the_job_that_it_began_is_told(adapter, leave):
+    with held_lease(adapter.run_directory) as lease:
+        own = identity.locked_by("w", lease.name)
+        found = [leave(own) for _ in range(3)]
+        by_hand = [leave("by hand") for _ in range(2)]
+        inspection = Inspection(adapter)
+        assert {one.id for one in inspection.begun(limit=9)} == {1, *(job.id for job in by_hand)}
+
+        lease.new_slot().note(found[1].id, found[1].attempts)
+
+        assert [one.id for one in inspection.begun(limit=9) if one.locked_by == own] == [2]
 
 
 def test_an_earlier_attempt_of_a_job_that_was_found_again_is_not_the_one_it_began(adapter, leave):

@@ -123,7 +123,7 @@ def workers(inspection: Inspection, daemons: Sequence[DaemonState]) -> list[Work
     """All that have a job, and those of daemons that have none."""
     found = []
     busy = set()
-    for record in inspection.records(state="running", limit=_MOST_WORKERS):
+    for record in inspection.begun(limit=_MOST_WORKERS):
         who, pid = worker_of(record)
         busy.add((who, pid))
         found.append(WorkerState(who, pid, record.id, call(record), record.locked_at))

@@ -1,6 +1,7 @@
 """Looking at stored jobs and trying failed ones again: for commands and pages."""
 
 import json
+from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -9,6 +10,7 @@ from litejobs import defaults
 from litejobs.adapters.sqlite import file
 from litejobs.adapters.sqlite.adapter import SqliteAdapter, text
 from litejobs.errors import JobNotFoundError, JobStateError
+from litejobs.run_directory.lease import begun_by
 
 #: The names of the states, by the number that a row holds.
 STATES = ("scheduled", "ready", "running", "unloadable", "succeeded", "failed", "cancelled")
@@ -125,6 +127,26 @@ class Inspection:
 
     def _listed(self, statement: str, **values: Any) -> list[Record]:
         return [_record(row) for row in self._adapter.connection.execute(statement, values)]
+
+    def begun(self, *, limit: int) -> list[Record]:
+        """
+        Of the running jobs, at most *limit*, those that have begun.
+
+        A worker may have found more than it runs. Where it is not known what it has begun, or that
+        has just ended, all that it holds is told, or the first.
+        """
+        held: defaultdict[str, list[Record]] = defaultdict(list)
+        for record in self.records(state="running", limit=limit):
+            held[record.locked_by or ""].append(record)
+        found: list[Record] = []
+        for worker, records in held.items():
+            begun = begun_by(self._adapter.run_directory, worker)
+            if begun is None:
+                found += records
+            else:
+                running = [one for one in records if (one.id, one.attempts) in begun]
+                found += running or records[:1]
+        return found
 
     def record(self, id_: int) -> Record:
         """The job with that id; raises JobNotFoundError."""
