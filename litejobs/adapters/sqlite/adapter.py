@@ -13,13 +13,14 @@ from litejobs.adapters.base import BaseAdapter
 from litejobs.adapters.sqlite import file, migrations
 from litejobs.adapters.sqlite.connection import Connection, Connections, DriverName, Durability
 from litejobs.adapters.sqlite.queries import Queries
+from litejobs.adapters.sqlite.recovery import recover
+from litejobs.adapters.sqlite.rows import new_row, stored_job, text
 from litejobs.clock import Clock, SystemClock
 from litejobs.config import check_logger, with_checked_options
 from litejobs.errors import ConfigurationError, DatabaseFileError, JobStateError, StorageError
 from litejobs.job import Find, Limits, NewJob, Outcome, Settlement, StoredJob
-from litejobs.rules.outcome import after_crash, after_error, released
-from litejobs.run_directory.identity import ended_with_the_machine, in_words
-from litejobs.run_directory.lease import begun_by, is_dead, sweep
+from litejobs.rules.outcome import released
+from litejobs.run_directory.lease import is_dead
 from litejobs.run_directory.paths import run_directory
 
 _PLACE_IN_LINE = attrgetter("priority", "run_at", "id")
@@ -147,9 +148,9 @@ class SqliteAdapter(BaseAdapter):
         connection = self.connection
         if len(jobs) == 1:
             connection.synchronise(durable=True)
-            ids = [connection.insert(self.sql.schedule, _row(jobs[0], now))]
+            ids = [connection.insert(self.sql.schedule, new_row(jobs[0], now))]
         else:
-            rows = [_row(job, now) for job in jobs]
+            rows = [new_row(job, now) for job in jobs]
             with connection.transaction():
                 ids = self._insert_all(connection, rows)
         self.ring()
@@ -200,7 +201,7 @@ class SqliteAdapter(BaseAdapter):
             case names:
                 values["queues"] = json.dumps(names)
                 rows = self.connection.execute(self.sql.find_among, values)
-        found = [_job(row) for row in rows]
+        found = [stored_job(row) for row in rows]
         found.sort(key=_PLACE_IN_LINE)
         return found
 
@@ -310,33 +311,13 @@ class SqliteAdapter(BaseAdapter):
 
     def recover(self, limits_of: Callable[[StoredJob], Limits | None]) -> list[Settlement]:
         dead = [worker for worker in self.holders() if self.is_dead(worker)]
-        if not dead:
-            return []
-        recovered: list[Settlement] = []
-        with self.connection.transaction():
-            for worker in dead:
-                begun = begun_by(self.run_directory, worker)
-                for job in map(_job, self.connection.execute(self.sql.held, {"worker": worker})):
-                    limits = limits_of(job)
-                    if limits is None:
-                        continue
-                    was_begun = begun is None or (job.id, job.attempts) in begun
-                    outcome = self._after_death(job, limits) if was_begun else released()
-                    recovered.append((job, outcome))
-            for job, outcome in recovered:
-                self.settle(job, outcome)
-        sweep(self.run_directory, self.holders())
-        return recovered
+        return recover(self, dead, limits_of) if dead else []
 
-    def _after_death(self, job: StoredJob, limits: Limits) -> Outcome:
-        who, now = in_words(job.locked_by), self.clock.now()
-        if ended_with_the_machine(job.locked_by):  # which was not the job's doing
-            error = f"WorkerDied: the machine stopped while {who} ran this job"
-            return after_error(error, attempts=job.attempts, limits=limits, now=now)
-        error = f"WorkerDied: {who} ended while it ran this job"
-        return after_crash(
-            error, attempts=job.attempts, crashes=job.crashes, limits=limits, now=now
-        )
+    def held_by(self, worker: str) -> list[StoredJob]:
+        """The jobs that a worker has locked."""
+        return [
+            stored_job(row) for row in self.connection.execute(self.sql.held, {"worker": worker})
+        ]
 
     def holders(self) -> list[str]:
         """Who holds running jobs."""
@@ -402,22 +383,6 @@ class SqliteAdapter(BaseAdapter):
 
     def set_meta(self, key: str, value: str) -> None:
         self.connection.execute(self.sql.set_meta, {"key": key, "value": value})
-
-
-def _row(job: NewJob, now: int) -> tuple[Any, ...]:
-    """The values of a new row: ready where it is due, else scheduled."""
-    handler, queue, priority, run_at = job
-    return (run_at <= now, queue, priority, run_at, now, now, handler)
-
-
-def _job(row: Sequence[Any]) -> StoredJob:
-    id_, queue, priority, run_at, attempts, worker, handler, crashes = row
-    return StoredJob(id_, text(queue), priority, run_at, attempts, worker, text(handler), crashes)
-
-
-def text(stored: bytes) -> str:
-    """Text from the database, where a row written by hand may hold any bytes."""
-    return stored.decode("utf-8", "replace")
 
 
 def _is_utf8(name: str) -> bool:

@@ -8,7 +8,8 @@ from typing import Any
 
 from litejobs import defaults
 from litejobs.adapters.sqlite import file
-from litejobs.adapters.sqlite.adapter import SqliteAdapter, text
+from litejobs.adapters.sqlite.adapter import SqliteAdapter
+from litejobs.adapters.sqlite.rows import text
 from litejobs.errors import JobNotFoundError, JobStateError
 from litejobs.run_directory.lease import begun_by
 

@@ -1,0 +1,23 @@
+"""Rows of the table of jobs, and the values that stand for them."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from litejobs.job import NewJob, StoredJob
+
+
+def new_row(job: NewJob, now: int) -> tuple[Any, ...]:
+    """The values of a new row: ready where it is due, else scheduled."""
+    handler, queue, priority, run_at = job
+    return (run_at <= now, queue, priority, run_at, now, now, handler)
+
+
+def stored_job(row: Sequence[Any]) -> StoredJob:
+    """A row as ``find`` and ``held`` return it."""
+    id_, queue, priority, run_at, attempts, worker, handler, crashes = row
+    return StoredJob(id_, text(queue), priority, run_at, attempts, worker, text(handler), crashes)
+
+
+def text(stored: bytes) -> str:
+    """Text from the database, where a row written by hand may hold any bytes."""
+    return stored.decode("utf-8", "replace")
