@@ -11,7 +11,8 @@ from typing import Any, ClassVar
 from litejobs import defaults
 from litejobs.adapters.base import BaseAdapter
 from litejobs.adapters.sqlite import file, migrations
-from litejobs.adapters.sqlite.connection import Connection, Connections, DriverName, Durability
+from litejobs.adapters.sqlite.connection import Connection, Connections, Durability
+from litejobs.adapters.sqlite.drivers import DriverName
 from litejobs.adapters.sqlite.queries import Queries
 from litejobs.adapters.sqlite.recovery import recover
 from litejobs.adapters.sqlite.rows import new_row, stored_job, text
@@ -315,9 +316,8 @@ class SqliteAdapter(BaseAdapter):
 
     def held_by(self, worker: str) -> list[StoredJob]:
         """The jobs that a worker has locked."""
-        return [
-            stored_job(row) for row in self.connection.execute(self.sql.held, {"worker": worker})
-        ]
+        rows = self.connection.execute(self.sql.held, {"worker": worker})
+        return [stored_job(row) for row in rows]
 
     def holders(self) -> list[str]:
         """Who holds running jobs."""

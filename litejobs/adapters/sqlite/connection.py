@@ -1,36 +1,26 @@
-"""
-The one room where SQLite libraries are touched: opening, pragmas, waiting, errors.
-
-The standard library's ``sqlite3`` serves wherever user code lives, ``apsw`` where only ours does:
-two SQLite libraries on one file in one process drop each other's POSIX locks and lose data, see
-https://sqlite.org/howtocorrupt.html section 2.2. Across processes they are safe.
-"""
+"""Connections to a database: opening, pragmas, waiting for its lock, errors, forks."""
 
 import os
 import sys
 import threading
 import time
 import weakref
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
-from typing import TYPE_CHECKING, Any, Literal, TypeVar
+from typing import Any, Literal, TypeVar
 
+from litejobs.adapters.sqlite import drivers
+from litejobs.adapters.sqlite.drivers import DriverName, Values
 from litejobs.defaults import LOCK_PATIENCE
 from litejobs.errors import (
-    ConfigurationError,
     DatabaseBusyError,
     DatabaseFileError,
     DiskError,
     StorageError,
 )
 
-if TYPE_CHECKING:
-    import sqlite3
-
-DriverName = Literal["sqlite3", "apsw"]
 Durability = Literal["full", "normal"]
 Row = tuple[Any, ...]
-Values = Mapping[str, Any] | Sequence[Any]
 T = TypeVar("T")
 
 # https://sqlite.org/rescode.html: primary result codes.
@@ -74,7 +64,7 @@ class Connection:
         self._synchronous = ""
         self._inside = False
         self._is_set_up = False
-        self._error, self._code_of, self._connect, self._insert = _driver(driver)
+        self._error, self._code_of, self._connect, self._insert = drivers.load(driver)
         self._raw: Any = None
         self.in_use = threading.RLock()  # held by whoever is in a statement or transaction
         with _registry_lock:
@@ -250,73 +240,6 @@ def _all_rows(raw: Any, sql: str, values: Values) -> list[Row]:
 
 def _for_each(raw: Any, sql: str, rows: Sequence[Values]) -> None:
     raw.executemany(sql, rows)
-
-
-def _driver(
-    name: DriverName,
-) -> tuple[
-    type[Exception],
-    Callable[[Any], int | None],
-    Callable[[str], Any],
-    Callable[[Any, str, Values], int],
-]:
-    """The library's error class, the primary result code of an error, how to connect and insert."""
-    if name == "sqlite3":
-        import sqlite3  # noqa: PLC0415  # which a runner does not need
-
-        return sqlite3.Error, _standard_code, _connect_standard, _insert_standard
-    if name == "apsw":
-        import apsw  # noqa: PLC0415  # only where no user code lives
-
-        return apsw.Error, _apsw_code, _connect_apsw, _insert_apsw
-    raise ConfigurationError(f"driver must be 'sqlite3' or 'apsw', got {name!r}")
-
-
-def _standard_code(error: "sqlite3.Error") -> int | None:
-    code = getattr(error, "sqlite_errorcode", None)
-    return None if code is None else code & 0xFF
-
-
-def _apsw_code(error: Any) -> int | None:
-    code = getattr(error, "result", None)
-    return None if code is None else code & 0xFF
-
-
-def _connect_standard(path: str) -> "sqlite3.Connection":
-    import sqlite3  # noqa: PLC0415  # loaded by now
-
-    if sqlite3.sqlite_version_info < (3, 37):
-        raise ConfigurationError(
-            f"the SQLite of this Python is {sqlite3.sqlite_version}, litejobs needs 3.37: "
-            "use SqliteAdapter(..., driver='apsw')"
-        )
-    escaped = path.replace("%", "%25").replace("?", "%3f").replace("#", "%23")
-    return sqlite3.connect(
-        f"file:{escaped}?mode=rw",  # https://sqlite.org/uri.html: rw does not create
-        uri=True,
-        timeout=0,
-        isolation_level=None,
-        check_same_thread=False,  # used by one thread, but closed when that has ended
-    )
-
-
-def _connect_apsw(path: str) -> Any:
-    import apsw  # noqa: PLC0415
-
-    connection = apsw.Connection(path, flags=apsw.SQLITE_OPEN_READWRITE)
-    # apsw's SQLite has STAT4: without this it looks at bound values and prepares a statement anew
-    # for each of them, which takes longer than to run it. https://sqlite.org/queryplanner-ng.html#qpsg
-    connection.config(apsw.SQLITE_DBCONFIG_ENABLE_QPSG, 1)
-    return connection
-
-
-def _insert_standard(raw: "sqlite3.Connection", sql: str, values: Values) -> int:
-    return raw.execute(sql, values).lastrowid  # type: ignore[return-value]
-
-
-def _insert_apsw(raw: Any, sql: str, values: Values) -> int:
-    raw.execute(sql, values)
-    return raw.last_insert_rowid()  # type: ignore[no-any-return]
 
 
 class Connections:

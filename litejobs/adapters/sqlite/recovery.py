@@ -22,6 +22,7 @@ def recover(
     *limits_of* gives no limits are left to others.
     """
     recovered: list[Settlement] = []
+    now = adapter.clock.now()
     with adapter.connection.transaction():
         for worker in dead:
             begun = begun_by(adapter.run_directory, worker)
@@ -30,9 +31,7 @@ def recover(
                 if limits is None:
                     continue
                 was_begun = begun is None or (job.id, job.attempts) in begun
-                outcome = (
-                    _after_death(job, limits, adapter.clock.now()) if was_begun else released()
-                )
+                outcome = _after_death(job, limits, now) if was_begun else released()
                 recovered.append((job, outcome))
         for job, outcome in recovered:
             adapter.settle(job, outcome)
