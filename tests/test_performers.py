@@ -1060,6 +1060,14 @@ def test_what_is_too_large_to_be_handed_out_at_once_goes_back(quick):
     assert quick.places[0].wish() is None  # such a one is not found again and again
 
 
+def test_the_size_of_a_job_is_that_of_its_bytes(quick):
+    large = [job._replace(handler="\N{GRINNING FACE}" * 10_000) for job in chunk(1, 2, 3)]
+
+    quick.begin(0, *large)
+
+    assert ids(quick.performers.collect(), "released") == [2, 3]
+
+
 def test_a_single_job_is_handed_out_however_large_it_is(quick):
     quick.begin(0, JOB._replace(handler="x" * 1_000_000))
 

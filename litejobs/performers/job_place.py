@@ -63,7 +63,7 @@ class JobPlace(Place):
 
     def fitting(self, jobs: Sequence[StoredJob]) -> Sequence[StoredJob]:
         """Those of the jobs, the first ones, that can be handed out without waiting to be read."""
-        sizes = [len(job.handler) for job in jobs]
+        sizes = [_most_bytes(job.handler) for job in jobs]
         self._pace.weighed(len(jobs), sum(sizes))
         room = 2 * defaults.CHUNK_BYTES
         within = sum(size <= room for size in accumulate(sizes))
@@ -164,3 +164,8 @@ class JobPlace(Place):
     def patience(self) -> float:
         is_waiting = len(self.tray.jobs) > 1
         return min(super().patience(), defaults.SILENCE if is_waiting else math.inf)
+
+
+def _most_bytes(text: str) -> int:
+    """That it may have in UTF-8."""
+    return len(text) if text.isascii() else 4 * len(text)
