@@ -556,7 +556,38 @@ def test_a_job_that_its_process_did_not_take_goes_back_unspent(ready):
     ready.begin(0, JOB, begun=0)
 
     assert ready.performers.collect() == [(JOB, Outcome("released"))]
+    assert ready.places[0].wish() is None
+    ready.started[0].is_over = True
+    assert ready.performers.collect() == []
     assert ready.started[0].killed
+
+
+def test_a_process_that_takes_no_more_is_blamed_with_its_own_end_on_the_job_that_it_ran(ready):
+    ready.begin(0, JOB)
+    process = ready.started[0]
+    process.takes = False
+    ready.begin(0, JOB._replace(id=8), begun=0)
+    assert ids(ready.performers.collect(), "released") == [8]
+    process.is_over = True
+
+    [(job, outcome)] = ready.performers.collect()
+
+    assert job == JOB
+    assert outcome.error.endswith("(pid 4711) ended while it ran this job")
+
+
+def test_what_a_process_said_before_it_took_no_more_counts(ready):
+    ready.begin(0, JOB)
+    process = ready.started[0]
+    process.takes = False
+    process.says = [Done(7, Outcome("success"))]
+    ready.begin(0, JOB._replace(id=8), begun=0)
+    process.is_over = True
+
+    settlements = ready.performers.collect()
+
+    assert ids(settlements, "success") == [7]
+    assert ids(settlements, "released") == [8]
 
 
 def test_a_job_that_writes_to_the_runner_itself_is_blamed(ready):

@@ -73,6 +73,7 @@ class Crew(ABC, Generic[P]):
         assert place.process is not None
         if place.hung_up:
             if place.process.has_ended() or place.is_speechless():
+                self.listen(place)
                 self.bury(place, place.process.ended_how())
         elif place.is_overdue():
             self.bury(place, f"did not load its app within {defaults.READINESS:g} s")
@@ -141,10 +142,15 @@ class Crew(ABC, Generic[P]):
             self.bury(place, "wrote something of its own to the runner")
         elif end and place.process.has_ended():
             self.bury(place, place.process.ended_how())
-        elif end:  # it is about to, and others are not to wait for that
-            self._selector.unregister(place.process)
-            place.hangs_up()
-            self.hung_up(place)
+        elif end:
+            self.hang_up(place)
+
+    def hang_up(self, place: P) -> None:
+        """The process has closed its socket: it is about to end, which nobody else waits for."""
+        assert place.process is not None
+        self._selector.unregister(place.process)
+        place.hangs_up()
+        self.hung_up(place)
 
     def listen(self, place: P) -> str:
         """Heed what the process says; why it will say no more, or an empty text."""

@@ -66,8 +66,7 @@ class Performers(Crew[JobPlace]):
         fitting = place.fitting(jobs)
         self._settlements += [(job, released()) for job in jobs[len(fitting) :]]
         if fitting and not place.begin(fitting):
-            self.kill(place)
-            self.bury(place, "did not take a job")
+            self.hang_up(place)
 
     def in_hand(self) -> list[int]:
         handed = [job.id for place in self.places for job in place.tray.jobs]
