@@ -65,7 +65,13 @@ class Performers(Crew[JobPlace]):
         place = next(place for place in self.places if place.locked_by == find.worker)
         fitting = place.fitting(jobs)
         self._settlements += [(job, released()) for job in jobs[len(fitting) :]]
-        if fitting and not place.begin(fitting):
+        was_free = place.is_free()
+        if not fitting or place.begin(fitting):
+            return
+        if was_free:
+            self.kill(place)
+            self.bury(place, "did not take a job")
+        else:  # the job that runs may have closed the socket: how that ends is the cause
             self.hang_up(place)
 
     def in_hand(self) -> list[int]:
