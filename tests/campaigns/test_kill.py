@@ -1,9 +1,5 @@
-"""A small campaign of tests/campaigns/kill.py, and that it sees what it should."""
+"""A small campaign of kill.py, and that it sees what it should."""
 
-import sys
-from pathlib import Path
-
-sys.path.insert(0, str(Path(__file__).parent / "campaigns"))
 import kill
 
 SMALL = ["--workers", "2", "--rate", "60", "--seed", "11"]
