@@ -493,6 +493,14 @@ def test_a_recorded_outcome_survives_a_power_cut(adapter, job, outcome, way):
     assert synchronous(adapter) == FULL
 
 
+def test_a_fact_about_the_file_survives_a_power_cut(adapter, job):
+    assert synchronous(adapter) == NORMAL  # the job was only found
+
+    adapter.set_meta("seen", "one")
+
+    assert synchronous(adapter) == FULL
+
+
 def test_with_normal_durability_nothing_waits_for_the_disk(database, clock, driver):
     adapter = SqliteAdapter(database, clock=clock, driver=driver, durability="normal")
     schedule(adapter)

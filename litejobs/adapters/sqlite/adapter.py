@@ -382,6 +382,7 @@ class SqliteAdapter(BaseAdapter):
         return rows[0][0] if rows else None
 
     def set_meta(self, key: str, value: str) -> None:
+        self.connection.synchronise(durable=True)
         self.connection.execute(self.sql.set_meta, {"key": key, "value": value})
 
 
