@@ -24,6 +24,7 @@ CODE_PAUSE = 5.0  # seconds between two looks whether code has changed, while jo
 RECOVERY_PAUSE = 1.0  # seconds between two looks whether the workers of running jobs live
 
 LOCK_PATIENCE = 5.0  # seconds that a statement waits for another program's write lock
+LOCK_WARNING = 1.0  # seconds of those after which that is said
 PROMOTION_BATCH = 1_000  # scheduled jobs made ready in one transaction
 CHANGE_BATCH = 1_000  # jobs that one of many transactions makes ready, where many wait to be
 CHANGE_PAUSE = 0.002  # seconds between two of those: others try again sooner for the write lock

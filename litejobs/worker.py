@@ -135,6 +135,7 @@ class Worker:
             if now >= self._recover_at:
                 self._recover_at = now + defaults.RECOVERY_PAUSE
                 self._recover()
+                self.adapter.check()
             if now >= self._reload_at:
                 self._reload_at = now + defaults.CODE_PAUSE
                 if self.adapter.has_unloadable() and self._code_has_changed():

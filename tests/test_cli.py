@@ -126,6 +126,16 @@ def test_status_as_json_is_one_document(project, stored):
     assert document["counted_up_to"] is None
 
 
+def test_status_tells_of_a_write_ahead_log_that_grows_without_end(project, stored):
+    log = stored.with_name("db.sqlite-wal")
+    log.touch()
+    os.truncate(log, 70_000_000)
+
+    out = project.litejobs("status", "db.sqlite").out
+
+    assert f"the write-ahead log {log} has grown to 70,000,000 bytes: a program keeps" in out
+
+
 def test_status_of_an_empty_database_says_so_and_nags_nobody(project, empty):
     out = project.litejobs("status", "db.sqlite").out
 

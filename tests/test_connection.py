@@ -1,5 +1,6 @@
 """Connections to real files: waiting, transactions, threads, forks, errors. On both libraries."""
 
+import logging
 import sqlite3
 import subprocess
 import sys
@@ -165,6 +166,28 @@ def test_pauses_are_short_at_first_and_never_long(connection, connect, monkeypat
     assert all(0.0002 <= pause <= 0.001 for at, pause in pauses if at < 0.99)
     assert all(0.0002 <= pause <= 0.02 for _, pause in pauses)
     assert max(pause for _, pause in pauses) > 0.01
+
+
+def test_a_wait_that_takes_longer_than_a_second_is_said_once(
+    database, connection, connect, driver, monkeypatch, caplog
+):
+    now = [0.0]
+
+    def sleep(_):
+        now[0] += 0.25
+
+    fake = SimpleNamespace(monotonic=lambda: now[0], sleep=sleep)
+    monkeypatch.setattr(connection_module, "time", fake)
+    other = connect()
+    ours = Connection(str(database), driver, "full", logger=logging.getLogger("litejobs"))
+
+    with other.transaction(), pytest.raises(DatabaseBusyError):
+        ours.execute("INSERT INTO t VALUES ('ours')")
+
+    [record] = caplog.records
+    assert record.levelname == "WARNING"
+    assert f"{database} has been locked by another program for 1.2 seconds" in record.getMessage()
+    ours.close()
 
 
 def test_an_insert_waits_as_any_statement_does_and_tells_the_id(connection, connect, monkeypatch):

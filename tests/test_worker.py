@@ -239,6 +239,18 @@ def test_each_settled_job_is_told_once(make_worker, adapter, clock):
     assert told == [(first, "success"), (second, "error")]
 
 
+def test_a_worker_looks_about_once_a_second_whether_all_is_well(make_worker, adapter, monotonic):
+    looks = []
+    adapter.check = lambda: looks.append(None)
+    worker = make_worker(recovers=True)
+
+    for _ in range(4):
+        worker.work_once()
+        monotonic(0.5)
+
+    assert len(looks) == 2
+
+
 # Trouble
 
 

@@ -104,6 +104,13 @@ class BaseAdapter(ABC):
         """
         return []
 
+    def check(self) -> None:
+        """
+        Say by ``logger`` what somebody should see to: something grows without end, for example.
+
+        A worker on storage that ``recovers`` calls it about once a second.
+        """
+
     def is_due(self, queues: Iterable[str]) -> bool:
         """Whether a job of *queues* could be found now, if that is known without finding it."""
         return False

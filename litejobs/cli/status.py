@@ -10,6 +10,7 @@ from typing import Any
 import click
 
 from litejobs.adapters.sqlite.inspection import STATES, Counts, Inspection, Record
+from litejobs.adapters.sqlite.wal import complaint
 from litejobs.cli.options import (
     DEFAULT_NAME,
     database_argument,
@@ -77,6 +78,8 @@ def status(
     if working:
         lines = [_worker(worker, now) for worker in working]
         click.echo(table(["worker", "pid", "job", "for"], lines))
+    if (text := complaint(storage.path, wal)) is not None:
+        click.echo(text)
     for line in _in_words(counts, len(inspection.orphans())):
         click.echo(line)
     sys.exit(code)

@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 
 from litejobs import defaults
 from litejobs.adapters.base import BaseAdapter
-from litejobs.adapters.sqlite import file, migrations
+from litejobs.adapters.sqlite import file, migrations, wal
 from litejobs.adapters.sqlite.connection import Connection, Connections, Durability
 from litejobs.adapters.sqlite.drivers import DriverName
 from litejobs.adapters.sqlite.queries import Queries
@@ -82,6 +82,7 @@ class SqliteAdapter(BaseAdapter):
         self.clock = clock or SystemClock()
         self.sql = Queries(table)
         self._connections = Connections()
+        self._log_watch = wal.Watch(self.path, self.logger)
         self._prepared = False
 
     def __eq__(self, other: object) -> bool:
@@ -127,7 +128,11 @@ class SqliteAdapter(BaseAdapter):
                 what = "is empty" if file.exists(self.path) else "does not exist"
                 raise DatabaseFileError(f"{self.path} {what}: no job has been stored there yet")
         connection = Connection(
-            self.path, self.driver, self.durability, self._connections.is_impatient
+            self.path,
+            self.driver,
+            self.durability,
+            self._connections.is_impatient,
+            self.logger,
         )
         try:
             if not self._prepared:
@@ -313,6 +318,9 @@ class SqliteAdapter(BaseAdapter):
     def recover(self, limits_of: Callable[[StoredJob], Limits | None]) -> list[Settlement]:
         dead = [worker for worker in self.holders() if self.is_dead(worker)]
         return recover(self, dead, limits_of) if dead else []
+
+    def check(self) -> None:
+        self._log_watch.look()
 
     def held_by(self, worker: str) -> list[StoredJob]:
         """The jobs that a worker has locked."""

@@ -1,5 +1,7 @@
 """Connections to a database: opening, pragmas, waiting for its lock, errors, forks."""
 
+import logging
+import math
 import os
 import sys
 import threading
@@ -9,9 +11,9 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from typing import Any, Literal, TypeVar
 
-from litejobs.adapters.sqlite import drivers
+from litejobs.adapters.sqlite import drivers, wal
 from litejobs.adapters.sqlite.drivers import DriverName, Values
-from litejobs.defaults import LOCK_PATIENCE
+from litejobs.defaults import LOCK_PATIENCE, LOCK_WARNING
 from litejobs.errors import (
     DatabaseBusyError,
     DatabaseFileError,
@@ -33,7 +35,6 @@ _BAD_FILE = {
     _CANTOPEN: "cannot be opened; it and its directory must be readable and writable",
     _NOTADB: "is not an SQLite database",
 }
-_WAL_LIMIT = 64 * 1024 * 1024  # bytes that the -wal keeps on disk after a checkpoint
 # Pages in the -wal from which a commit copies them into the file, and waits for the disk: about
 # five hundred jobs. Up to 4,062 a page is found in one step, https://sqlite.org/walformat.html, but
 # while the -wal grows, in the first round, commits wait longer than when they write over it.
@@ -55,9 +56,15 @@ class Connection:
         driver: DriverName,
         durability: Durability,
         is_impatient: Callable[[], bool] = lambda: False,
+        logger: logging.Logger | None = None,
     ) -> None:
-        """*is_impatient* says whether to wait for the write lock no longer."""
+        """
+        *is_impatient* says whether to wait for the write lock no longer.
+
+        *logger* is told when that takes longer than LOCK_WARNING seconds.
+        """
         self.path = path
+        self._logger = logger
         self._is_impatient = is_impatient
         self._file: tuple[int, int] | None = None  # which one is open: device and inode
         self._durability = durability
@@ -88,7 +95,7 @@ class Connection:
         self.execute("PRAGMA trusted_schema = OFF")
         if self.execute("PRAGMA journal_mode = WAL") != [("wal",)]:
             raise DatabaseFileError(f"{self.path} is on a file system that cannot hold a WAL")
-        self.execute(f"PRAGMA journal_size_limit = {_WAL_LIMIT}")
+        self.execute(f"PRAGMA journal_size_limit = {wal.LIMIT}")
         self.execute(f"PRAGMA wal_autocheckpoint = {_CHECKPOINT}")
         if sys.platform == "darwin":
             # There fsync alone does not reach the disk: https://sqlite.org/pragma.html#pragma_fullfsync
@@ -180,12 +187,21 @@ class Connection:
         import random  # noqa: PLC0415  # 2 ms that only contention costs
 
         started = time.monotonic()
+        warn_at = LOCK_WARNING
         while True:
             waited = time.monotonic() - started
             if waited > LOCK_PATIENCE or self._is_impatient():
                 raise DatabaseBusyError(
                     f"{self.path} was locked by another program for {waited:.1f} seconds"
                 ) from None
+            if waited > warn_at and self._logger is not None:
+                warn_at = math.inf
+                self._logger.warning(
+                    "%s has been locked by another program for %.1f seconds: until it ends its "
+                    "transaction, jobs are neither stored nor begun nor recorded",
+                    self.path,
+                    waited,
+                )
             # Who grew slower sooner would be starved by those who came later.
             longest = 0.001 if waited < 1 else min(0.02, waited / 50)
             time.sleep(random.uniform(0.2, 1) * longest)  # noqa: S311  # no secret

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from litejobs import defaults
-from litejobs.adapters.sqlite import file
+from litejobs.adapters.sqlite import file, wal
 from litejobs.adapters.sqlite.adapter import SqliteAdapter
 from litejobs.adapters.sqlite.rows import text
 from litejobs.errors import JobNotFoundError, JobStateError
@@ -90,7 +90,7 @@ class Inspection:
 
     def sizes(self) -> tuple[int, int]:
         """Bytes of the database and of its write-ahead log."""
-        return file.size(self._adapter.path), file.size(f"{self._adapter.path}-wal")
+        return file.size(self._adapter.path), wal.size(self._adapter.path)
 
     def records(
         self, *, state: str | None = None, queue: str | None = None, limit: int = 50
