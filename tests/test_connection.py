@@ -578,6 +578,39 @@ def test_after_a_full_disk_the_connection_works_again(database, driver):
     assert printed == ["DiskError", "DiskError", "1", "2", "ok"]
 
 
+NO_DESCRIPTORS = """
+import os, resource, sys, threading
+from litejobs.adapters.sqlite.adapter import SqliteAdapter
+from litejobs.errors import DiskError
+from litejobs.job import NewJob
+
+adapter = SqliteAdapter(sys.argv[1], driver=sys.argv[2])
+job = NewJob("{}", "default", 50, 0)
+adapter.schedule([job])
+
+def store():  # by a connection of its own
+    try:
+        adapter.schedule([job])
+    except DiskError as error:
+        print(error)
+    else:
+        print("stored")
+
+limits = resource.getrlimit(resource.RLIMIT_NOFILE)
+for limit in (0, limits[0]):
+    resource.setrlimit(resource.RLIMIT_NOFILE, (limit, limits[1]))
+    thread = threading.Thread(target=store)
+    thread.start()
+    thread.join()
+"""
+
+
+def test_a_process_without_descriptors_is_told_so_and_the_file_is_not_blamed(database, driver):
+    printed = run_script(NO_DESCRIPTORS, database, driver)
+
+    assert printed == [*f"{database} cannot be opened: Too many open files".split(), "stored"]
+
+
 def test_a_database_that_may_not_grow_is_a_full_disk(connection):
     [(pages,)] = connection.execute("PRAGMA page_count")
     connection.execute(f"PRAGMA max_page_count = {pages}")

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from typing import Any, Literal, TypeVar
 
-from litejobs.adapters.sqlite import drivers, wal
+from litejobs.adapters.sqlite import drivers, file, wal
 from litejobs.adapters.sqlite.drivers import DriverName, Values
 from litejobs.defaults import LOCK_PATIENCE, LOCK_WARNING
 from litejobs.errors import (
@@ -235,6 +235,8 @@ class Connection:
         if code in (_IOERR, _FULL):
             reason = "the disk is full" if code == _FULL else str(error)
             return DiskError(f"writing or reading {self.path} failed: {reason}")
+        if code == _CANTOPEN and (shortage := file.shortage()) is not None:
+            return DiskError(f"{self.path} cannot be opened: {shortage}")
         if code in _BAD_FILE:
             return DatabaseFileError(f"{self.path} {_BAD_FILE[code]}")
         return StorageError(f"{self.path}: {error}")

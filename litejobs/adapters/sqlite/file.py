@@ -81,6 +81,15 @@ def create(path: str, mode: int) -> bool:
     return True
 
 
+def shortage() -> str | None:
+    """Why this process can open no file at all, in the system's words; None while it can."""
+    try:
+        os.close(os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC))
+    except OSError as error:
+        return error.strerror
+    return None
+
+
 def exists(path: str) -> bool:
     """Whether there is such a file."""
     return Path(path).exists()
