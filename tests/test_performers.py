@@ -751,6 +751,19 @@ def test_a_reason_is_said_again_after_the_app_worked_in_between(team, caplog, pa
     assert caplog.text.count("the app is broken; tried again until it works") == 2
 
 
+def test_a_place_without_descriptors_for_a_pipe_closes_no_descriptor_twice(place, monkeypatch):
+    def no_more():
+        raise OSError("too many open files")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(job_place_module, "Tray", no_more)
+        for _ in range(2):
+            with pytest.raises(OSError, match="too many open files"):
+                place.new_process()
+
+    os.fstat(place.tray.tokens.reader)  # raises if it is closed
+
+
 def test_a_process_that_cannot_be_started_is_said_once_and_tried_again(
     team, caplog, passing, started, monkeypatch
 ):

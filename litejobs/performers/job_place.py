@@ -154,8 +154,8 @@ class JobPlace(Place):
     # Its processes
 
     def new_process(self) -> PerformerProcess:
-        self.tray.close()
-        self.tray = Tray()
+        former, self.tray = self.tray, Tray()  # raises OSError before anything is closed
+        former.close()
         self._own = None
         reader = self.tray.tokens.reader
         start = msgspec.structs.replace(self._start, tokens=reader)
