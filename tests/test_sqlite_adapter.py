@@ -744,6 +744,36 @@ def test_a_queue_that_is_no_text_is_counted_and_tried_again(adapter, inspection)
     assert inspection.retry_all() == 1
 
 
+def test_queues_that_are_no_text_and_are_shown_alike_are_counted_together(adapter, inspection):
+    insert_no_text(adapter, "ff", "fe")
+
+    assert inspection.counts().queues == {"\N{REPLACEMENT CHARACTER}": {"ready": 2}}
+
+
+def test_a_job_of_a_queue_that_is_no_text_is_found_among_all_others(adapter):
+    insert_no_text(adapter, "ff", "eda080")
+    schedule(adapter, queue="mail")
+
+    assert found_ids(adapter) == [1, 2, 3]
+    assert not adapter.is_due(["*"])
+
+
+def test_the_only_queue_with_jobs_may_be_no_text(adapter, inspection):
+    insert_no_text(adapter, "ff")
+
+    listed = [record.id for record in inspection.records(state="ready")]
+
+    assert listed == found_ids(adapter) == [1]
+
+
+def insert_no_text(adapter, *queues):
+    for queue in queues:
+        adapter.connection.execute(
+            f"INSERT INTO {adapter.table} (state, queue, run_at, handler) "
+            f"VALUES (1, CAST(x'{queue}' AS TEXT), 1, '{{}}')"
+        )
+
+
 def test_the_sizes_are_of_the_database_and_its_log(adapter, database, inspection):
     schedule(adapter)
 

@@ -15,7 +15,7 @@ from litejobs.adapters.sqlite.connection import Connection, Connections, Durabil
 from litejobs.adapters.sqlite.drivers import DriverName
 from litejobs.adapters.sqlite.queries import Queries
 from litejobs.adapters.sqlite.recovery import recover
-from litejobs.adapters.sqlite.rows import new_row, stored_job, text
+from litejobs.adapters.sqlite.rows import name, new_row, stored_job, stored_name, text
 from litejobs.clock import Clock, SystemClock
 from litejobs.config import check_logger, with_checked_options
 from litejobs.errors import ConfigurationError, DatabaseFileError, JobStateError, StorageError
@@ -203,9 +203,10 @@ class SqliteAdapter(BaseAdapter):
             case []:
                 return []
             case [queue]:
-                rows = self.connection.execute(self.sql.find, values | {"queue": queue})
+                values["queue"] = stored_name(queue)
+                rows = self.connection.execute(self.sql.find, values)
             case names:
-                values["queues"] = json.dumps(names)
+                values["queues"] = stored_name(json.dumps(names, ensure_ascii=False))
                 rows = self.connection.execute(self.sql.find_among, values)
         found = [stored_job(row) for row in rows]
         found.sort(key=_PLACE_IN_LINE)
@@ -217,7 +218,7 @@ class SqliteAdapter(BaseAdapter):
         if defaults.WORK_QUEUE not in names:
             return names
         [(present,)] = self.connection.execute(self.sql.present)
-        return json.loads(text(present))  # type: ignore[no-any-return]
+        return json.loads(name(present))  # type: ignore[no-any-return]
 
     def is_due(self, queues: Iterable[str]) -> bool:
         """Whether a job of *queues* is ready, or any is due to become so; takes no write lock."""

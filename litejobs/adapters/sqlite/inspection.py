@@ -73,7 +73,8 @@ class Inspection:
         for state, queue in places:
             number = self._count(state, queue, limit)
             if number:  # else the last one has just gone
-                queues.setdefault(text(queue), {})[STATES[state]] = number
+                states = queues.setdefault(text(queue), {})  # of all names that are shown alike
+                states[STATES[state]] = min(limit, states.get(STATES[state], 0) + number)
         is_cut = any(number == limit for states in queues.values() for number in states.values())
         return Counts(queues, limit if is_cut else None)
 
@@ -122,9 +123,9 @@ class Inspection:
                 number = STATES.index(state)
                 return self._listed(self._sql.list_ended, state=number, queue=queue, limit=limit)
 
-    def _ready_queues(self) -> str:
+    def _ready_queues(self) -> bytes:
         [(present,)] = self._adapter.connection.execute(self._sql.present)
-        return text(present)
+        return present  # type: ignore[no-any-return]
 
     def _listed(self, statement: str, **values: Any) -> list[Record]:
         return [_record(row) for row in self._adapter.connection.execute(statement, values)]

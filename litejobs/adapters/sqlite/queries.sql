@@ -57,7 +57,7 @@ WHERE id IN (SELECT id FROM {table} WHERE state = 0 AND run_at <= :now ORDER BY 
 -- Lock the next :limit jobs of a queue. RETURNING comes back in id order, so the caller sorts.
 UPDATE {table}
 SET state = 2, attempts = attempts + 1, locked_at = :now, locked_by = :worker, updated_at = :now
-WHERE id IN (SELECT id FROM {table} WHERE state = 1 AND queue = :queue
+WHERE id IN (SELECT id FROM {table} WHERE state = 1 AND queue = CAST(:queue AS TEXT)
              ORDER BY priority, run_at, id LIMIT :limit)
 RETURNING id, CAST(queue AS BLOB), priority, run_at, attempts, locked_by, CAST(handler AS BLOB),
           crashes;
@@ -66,7 +66,7 @@ RETURNING id, CAST(queue AS BLOB), priority, run_at, attempts, locked_by, CAST(h
 -- As find, of several :queues, a JSON list: sought as in list_ready.
 WITH RECURSIVE found (priority, run_at, id, queue) AS (
   SELECT j.priority, j.run_at, j.id, j.queue
-  FROM json_each(:queues) wanted CROSS JOIN {table} j
+  FROM json_each(CAST(:queues AS TEXT)) wanted CROSS JOIN {table} j
   WHERE j.id = (SELECT id FROM {table} WHERE state = 1 AND queue = wanted.value
                 ORDER BY priority, run_at, id LIMIT 1)
   UNION ALL
@@ -271,7 +271,7 @@ ORDER BY run_at, id;
 -- the signs, which make mere values of columns, SQLite would seek by the priority alone.
 WITH RECURSIVE found (priority, run_at, id, queue) AS (
   SELECT j.priority, j.run_at, j.id, j.queue
-  FROM json_each(:queues) wanted CROSS JOIN {table} j
+  FROM json_each(CAST(:queues AS TEXT)) wanted CROSS JOIN {table} j
   WHERE j.id = (SELECT id FROM {table} WHERE state = 1 AND queue = wanted.value
                 ORDER BY priority, run_at, id LIMIT 1)
   UNION ALL

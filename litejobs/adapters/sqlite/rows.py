@@ -18,6 +18,16 @@ def stored_job(row: Sequence[Any]) -> StoredJob:
     return StoredJob(id_, text(queue), priority, run_at, attempts, worker, text(handler), crashes)
 
 
+def name(stored: bytes) -> str:
+    """Text from the database that is to name the same row again, by way of ``stored_name``."""
+    return stored.decode("utf-8", "surrogateescape")
+
+
+def stored_name(name: str) -> bytes:
+    """The bytes of a name, to be bound where a statement casts them to text."""
+    return name.encode("utf-8", "surrogateescape")
+
+
 def text(stored: bytes) -> str:
     """Text from the database, where a row written by hand may hold any bytes."""
     return stored.decode("utf-8", "replace")
