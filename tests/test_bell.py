@@ -470,6 +470,21 @@ def test_a_directory_in_place_of_a_bell_keeps_no_other_silent(make_bell, directo
     assert is_ringing(bell)
 
 
+def test_nothing_behind_a_link_is_rung(make_bell, directory, tmp_path, monkeypatch):
+    bell = make_bell()
+    monkeypatch.chdir(tmp_path)  # a socket's name has to be short
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as stranger:
+        stranger.bind("stranger")
+        stranger.setblocking(False)
+        Path(directory, "link.bell").symlink_to(tmp_path / "stranger")
+
+        ring(directory)
+
+        assert is_ringing(bell)
+        with pytest.raises(BlockingIOError):
+            stranger.recv(1)
+
+
 def test_a_worker_that_cannot_have_a_bell_goes_without(make_bell, tmp_path, monkeypatch, caplog):
     place = tmp_path / ("x" * 120)
     place.mkdir()

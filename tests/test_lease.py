@@ -332,3 +332,40 @@ def test_a_worker_of_an_earlier_boot_ended_with_the_machine():
 
     assert not identity.ended_with_the_machine(mine)
     assert identity.ended_with_the_machine(mine.replace(mine.split("/")[2], "b"))
+
+
+@pytest.fixture(params=["pipe", "socket", "link", "directory"])
+def planted(request, directory, tmp_path, monkeypatch):
+    """Something that is no file, by the name of a lease; gives what would stand in locked_by."""
+    Path(directory).mkdir(mode=0o700)
+    place = Path(directory, f"{'0' * 32}.lease")
+    match request.param:
+        case "pipe":
+            os.mkfifo(place)
+        case "socket":
+            with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as ear:
+                monkeypatch.chdir(directory)
+                ear.bind(place.name)
+        case "link":
+            (tmp_path / "other").write_bytes(bytes(16))
+            place.symlink_to(tmp_path / "other")
+        case "directory":
+            place.mkdir()
+    return "w/host/another-boot/1/1/" + "0" * 32
+
+
+def test_what_is_no_file_is_no_lease_and_nobody_waits_for_it(directory, planted):
+    sweep(directory, [])
+
+    assert begun_by(directory, planted) is None
+    assert is_dead(directory, planted)  # by the boot of the machine
+    assert not is_dead(directory, identity.locked_by("w", "0" * 32))  # by its pid
+    assert files(directory) == ["0" * 32 + ".lease"]
+
+
+def test_of_a_huge_lease_only_what_slots_may_fill_is_read(directory):
+    Path(directory).mkdir(mode=0o700)
+    with Path(directory, f"{'0' * 32}.lease").open("wb") as file:
+        file.truncate(1 << 40)
+
+    assert begun_by(directory, "w/host/boot/1/1/" + "0" * 32) == {(0, 0)}

@@ -3,6 +3,7 @@
 import fcntl
 import os
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -201,6 +202,31 @@ def test_the_file_that_took_the_place_of_a_removed_one_is_the_one_that_is_locked
 
     assert is_held(path)
     held.close()
+
+
+@pytest.fixture(params=["pipe", "socket", "link", "directory"])
+def planted(request, path, tmp_path, monkeypatch):
+    """Something that is no file, where a pidfile belongs."""
+    match request.param:
+        case "pipe":
+            os.mkfifo(path)
+        case "socket":
+            with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as ear:
+                monkeypatch.chdir(tmp_path)
+                ear.bind(path.name)
+        case "link":
+            (tmp_path / "other").write_text("other")
+            path.symlink_to(tmp_path / "other")
+        case "directory":
+            path.mkdir()
+    return path
+
+
+def test_what_is_no_file_is_held_by_nobody_and_refused_to_who_would_hold_it(planted):
+    assert not is_held(planted)
+    assert Holder.of(planted) is None
+    with pytest.raises(ConfigurationError, match="it is in the way, for it is not a file"):
+        Pidfile(planted)
 
 
 def test_a_forked_child_does_not_keep_it(path):

@@ -8,7 +8,7 @@ from pathlib import Path
 import msgspec
 
 from litejobs.performers.manifest import Storage
-from litejobs.run_directory.paths import database_of, write_private
+from litejobs.run_directory.paths import database_of, read_own, write_private
 
 
 class Arguments(msgspec.Struct, frozen=True):
@@ -69,7 +69,7 @@ class DaemonFiles:
     def read(self) -> Record | None:
         """How it was last started; None if it never was, or nobody knows."""
         with suppress(OSError, msgspec.MsgspecError):
-            return msgspec.json.decode(self._record.read_bytes(), type=Record)
+            return msgspec.json.decode(read_own(self._record), type=Record)
         return None
 
 
@@ -94,7 +94,7 @@ def note_storage(root: Path, app: str, storage: Storage) -> None:
 def noted_storage(root: Path, app: str) -> Storage | None:
     """Where the daemon of an app was last started, if its file is still there."""
     with suppress(OSError, msgspec.MsgspecError):
-        noted = msgspec.json.decode(_place(root, app).read_bytes(), type=_Started)
+        noted = msgspec.json.decode(read_own(_place(root, app)), type=_Started)
         if (noted.root, noted.app) == (str(root), app) and Path(noted.storage.path).exists():
             return noted.storage
     return None

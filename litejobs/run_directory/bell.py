@@ -8,6 +8,7 @@ It is only a hint: a worker that hears nothing looks by itself every sleep_delay
 
 import logging
 import os
+import stat
 import sys
 from collections.abc import Mapping
 from contextlib import suppress
@@ -125,9 +126,15 @@ def _tie_all(directory: str, mtime: int, former: _Tied | None) -> _Tied:
 
 def _names(directory: str) -> list[str]:
     try:
-        return [name for name in os.listdir(directory) if name.endswith(_SUFFIX)]  # noqa: PTH208
+        with os.scandir(directory) as entries:
+            return [entry.name for entry in entries if _is_bell(entry)]
     except OSError:
         return []  # it is gone
+
+
+def _is_bell(entry: "os.DirEntry[str]") -> bool:
+    """Whether it is a socket itself: behind a link there may be anybody's."""
+    return entry.name.endswith(_SUFFIX) and stat.S_ISSOCK(entry.stat(follow_symlinks=False).st_mode)
 
 
 def _tie(directory: str, name: str) -> _Rope:

@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from litejobs.run_directory.identity import is_gone
-from litejobs.run_directory.paths import make
+from litejobs.run_directory.paths import make, open_own, read_own
 
 _SUFFIX = ".lease"
 _NAME = re.compile(r"[0-9a-f]{32}")
@@ -156,7 +156,7 @@ def begun_by(directory: str, locked_by: str) -> Collection[tuple[int, int]] | No
     if not _NAME.fullmatch(name):
         return None
     try:
-        noted = Path(directory, f"{name}{_SUFFIX}").read_bytes()
+        noted = read_own(Path(directory, f"{name}{_SUFFIX}"))
     except OSError:
         return None
     return set(_RUN.iter_unpack(noted[: len(noted) // _RUN.size * _RUN.size]))
@@ -173,7 +173,7 @@ def sweep(directory: str, held: Collection[str]) -> None:
 
 def _is_free(path: Path) -> bool:
     # Shared, so that two who ask at once do not take each other for the holder.
-    descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    descriptor = open_own(path)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
     except BlockingIOError:

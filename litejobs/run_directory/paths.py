@@ -1,3 +1,4 @@
+import errno
 import os
 import stat
 from pathlib import Path
@@ -6,6 +7,8 @@ from litejobs.errors import ConfigurationError
 
 _PRIVATE = 0o700
 _SUFFIX = ".run"
+_MOST = 1 << 20  # bytes that a file of ours holds
+_IN_THE_WAY = (errno.ELOOP, errno.ENXIO, errno.EISDIR)  # a link, a socket, a directory
 
 
 def run_directory(database: str) -> str:
@@ -38,6 +41,36 @@ def make(directory: str) -> None:
         raise ConfigurationError(f"{directory} belongs to another user; run as its owner")
     if stat.S_IMODE(status.st_mode) != _PRIVATE:
         path.chmod(_PRIVATE)
+
+
+def open_own(path: Path, flags: int = os.O_RDONLY) -> int:
+    """
+    Open a file in a run directory.
+
+    What has its name and is no file (a link, a pipe, a socket, a directory) is not followed, waited
+    for or read: FileNotFoundError, as if there were nothing.
+    """
+    flags |= os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+    try:
+        descriptor = os.open(path, flags, 0o600)
+    except OSError as error:
+        if error.errno in _IN_THE_WAY:
+            raise _not_a_file(path) from error
+        raise
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        raise _not_a_file(path)
+    return descriptor
+
+
+def read_own(path: Path) -> bytes:
+    """What a file in a run directory holds, as far as litejobs may have written it."""
+    with open(open_own(path), "rb") as file:
+        return file.read(_MOST)
+
+
+def _not_a_file(path: Path) -> FileNotFoundError:
+    return FileNotFoundError(errno.ENOENT, "it is in the way, for it is not a file", str(path))
 
 
 def write_private(path: Path, data: bytes) -> None:

@@ -16,10 +16,10 @@ from pathlib import Path
 
 from litejobs.errors import AlreadyRunningError, ConfigurationError, LitejobsError
 from litejobs.run_directory.identity import _start as start_of
+from litejobs.run_directory.paths import open_own, read_own
 
 _PATIENCE = 0.25  # seconds in which one who only looks, or one who is just starting, is done
 _PAUSE = 0.005  # seconds between two looks
-_FLAGS = os.O_CLOEXEC | os.O_NOFOLLOW
 
 
 class Pidfile:
@@ -129,7 +129,7 @@ class Holder:
 def is_held(path: Path) -> bool:
     """Whether a live process holds the file."""
     try:
-        descriptor = os.open(path, os.O_RDONLY | _FLAGS)
+        descriptor = open_own(path)
     except FileNotFoundError:
         return False
     try:
@@ -145,7 +145,7 @@ def is_held(path: Path) -> bool:
 def _locked(path: Path) -> int | None:
     """A descriptor of the file with its lock, or None while another holds that."""
     try:
-        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | _FLAGS, 0o600)
+        descriptor = open_own(path, os.O_RDWR | os.O_CREAT)
     except OSError as error:
         raise ConfigurationError(f"{path} cannot be opened: {error.strerror}") from error
     try:
@@ -162,7 +162,7 @@ def _locked(path: Path) -> int | None:
 def _written(path: Path) -> tuple[int, str]:
     """Pid and beginning of whoever held the file last; 0 for what no daemon of ours wrote."""
     try:
-        pid, began, *_ = path.read_text("ascii").split("\n")
+        pid, began, *_ = read_own(path).decode("ascii").split("\n")
         return int(pid), began
     except (OSError, ValueError):
         return 0, ""
