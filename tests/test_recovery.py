@@ -195,6 +195,22 @@ def test_jobs_of_others_queues_are_left_to_those_who_know_their_limits(adapter, 
     assert [state for _, state, _ in rows(adapter)] == ["running", "scheduled"]
 
 
+@pytest.mark.parametrize("boot", [None, "another"], ids=["crash", "machine"])
+@pytest.mark.parametrize("crashes", [0, 2**63 - 1])
+def test_a_row_with_odd_counts_is_recovered_as_others_are(adapter, leave, boot, crashes):
+    worker = dead(boot=boot)
+    leave(worker)
+    leave(worker)
+    adapter.connection.execute(
+        f"UPDATE {adapter.table} SET attempts = 0, crashes = {crashes} WHERE id = 1"
+    )
+
+    adapter.recover(any_limits)
+
+    fails = boot is None and crashes
+    assert rows(adapter) == [(2, "scheduled", 1), (1, "failed" if fails else "scheduled", 0)]
+
+
 def test_who_recovers_second_changes_nothing(adapter, database, driver, clock, leave, monkeypatch):
     leave()
     other = SqliteAdapter(database, clock=clock, driver=driver)

@@ -744,6 +744,26 @@ def test_a_queue_that_is_no_text_is_counted_and_tried_again(adapter, inspection)
     assert inspection.retry_all() == 1
 
 
+@pytest.mark.parametrize("queues", [["default"], ["default", "mail"]], ids=["one", "two"])
+def test_a_job_of_as_many_attempts_as_can_be_keeps_no_other_from_being_found(adapter, queues):
+    schedule(adapter)
+    schedule(adapter)
+    adapter.connection.execute(f"UPDATE {adapter.table} SET attempts = 1000000000 WHERE id = 1")
+
+    found = find(adapter, *queues, limit=2)
+
+    assert [job.attempts for job in found] == [1_000_000_000, 1]
+
+
+def test_a_job_in_no_attempt_is_released_as_others_are(adapter):
+    schedule(adapter)
+    [job] = find(adapter)
+    adapter.connection.execute(f"UPDATE {adapter.table} SET attempts = 0")
+
+    assert adapter.release(job._replace(attempts=0))
+    assert row(adapter, "state, attempts") == (READY, 0)
+
+
 def test_queues_that_are_no_text_and_are_shown_alike_are_counted_together(adapter, inspection):
     insert_no_text(adapter, "ff", "fe")
 

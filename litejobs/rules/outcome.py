@@ -22,7 +22,8 @@ def after_error(error: str, *, attempts: int, limits: Limits, now: int) -> Outco
     """
     if attempts >= limits.max_attempts:
         return Outcome("failure", error, delete=limits.delete_failed_jobs)
-    return Outcome("error", error, run_at=now + 1000 * backoff(attempts))
+    # A row written by hand may be running in no attempt.
+    return Outcome("error", error, run_at=now + 1000 * backoff(max(1, attempts)))
 
 
 def after_crash(error: str, *, attempts: int, crashes: int, limits: Limits, now: int) -> Outcome:

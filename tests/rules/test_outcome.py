@@ -24,6 +24,12 @@ def test_an_error_is_tried_again_after_its_backoff(attempts, wait):
     assert result == Outcome("error", "oh", run_at=NOW + wait)
 
 
+def test_an_error_in_no_attempt_counts_as_one_in_the_first():
+    result = outcome.after_error("oh", attempts=0, limits=Limits(), now=NOW)
+
+    assert result == Outcome("error", "oh", run_at=NOW + 1_000)
+
+
 @pytest.mark.parametrize("attempts", [4, 5], ids=["the last", "one too many"])
 @pytest.mark.parametrize("delete", [True, False])
 def test_attempts_used_up_are_a_failure_deleted_or_kept_as_the_limits_say(attempts, delete):

@@ -2,6 +2,8 @@
 -- Text that people may write by hand comes back as a BLOB: it need not be UTF-8, and decoding it is
 -- the caller's. A partial index serves only where its own condition stands among the others, word
 -- by word (https://sqlite.org/partialindex.html): hence literals, and what seems to be said twice.
+-- Counts stay where they can be counted on: one row with the greatest of all, written by hand, would
+-- keep every other from being found with it.
 
 -- name: schedule
 -- Store one job. Values by their place: bound by name they take a tenth longer.
@@ -56,7 +58,7 @@ WHERE id IN (SELECT id FROM {table} WHERE state = 0 AND run_at <= :now ORDER BY 
 -- name: find
 -- Lock the next :limit jobs of a queue. RETURNING comes back in id order, so the caller sorts.
 UPDATE {table}
-SET state = 2, attempts = attempts + 1, locked_at = :now, locked_by = :worker, updated_at = :now
+SET state = 2, attempts = min(attempts, 999999999) + 1, locked_at = :now, locked_by = :worker, updated_at = :now
 WHERE id IN (SELECT id FROM {table} WHERE state = 1 AND queue = CAST(:queue AS TEXT)
              ORDER BY priority, run_at, id LIMIT :limit)
 RETURNING id, CAST(queue AS BLOB), priority, run_at, attempts, locked_by, CAST(handler AS BLOB),
@@ -78,7 +80,7 @@ WITH RECURSIVE found (priority, run_at, id, queue) AS (
   ORDER BY 1, 2, 3 LIMIT :limit
 )
 UPDATE {table}
-SET state = 2, attempts = attempts + 1, locked_at = :now, locked_by = :worker, updated_at = :now
+SET state = 2, attempts = min(attempts, 999999999) + 1, locked_at = :now, locked_by = :worker, updated_at = :now
 WHERE id IN (SELECT id FROM found)
 RETURNING id, CAST(queue AS BLOB), priority, run_at, attempts, locked_by, CAST(handler AS BLOB),
           crashes;
@@ -103,7 +105,7 @@ RETURNING id;
 -- name: release
 -- As delete, for jobs that were never begun, or are to be begun again.
 UPDATE {table} NOT INDEXED
-SET state = 1, attempts = attempts - 1, locked_at = NULL, locked_by = NULL, updated_at = :now
+SET state = 1, attempts = max(attempts - 1, 0), locked_at = NULL, locked_by = NULL, updated_at = :now
 WHERE id IN (SELECT value FROM json_each(:ids))
   AND state = 2 AND locked_by = :worker AND attempts = :attempts
 RETURNING id;
@@ -132,7 +134,7 @@ RETURNING id;
 -- name: release_strays
 -- Locked for :workers (JSON list), but not among the jobs :known (JSON list of ids) to them.
 UPDATE {table}
-SET state = 1, attempts = attempts - 1, locked_at = NULL, locked_by = NULL, updated_at = :now
+SET state = 1, attempts = max(attempts - 1, 0), locked_at = NULL, locked_by = NULL, updated_at = :now
 WHERE state = 2 AND locked_by IN (SELECT value FROM json_each(:workers))
   AND id NOT IN (SELECT value FROM json_each(:known))
 RETURNING id;
@@ -153,7 +155,7 @@ FROM {table} WHERE state = 2 AND locked_by = :worker;
 
 -- name: crash
 -- One more process has died of the job, or with it.
-UPDATE {table} SET crashes = crashes + 1
+UPDATE {table} SET crashes = min(crashes, 999999999) + 1
 WHERE id = :id AND state = 2 AND locked_by = :worker AND attempts = :attempts;
 
 -- name: overdue
