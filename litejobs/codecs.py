@@ -13,6 +13,8 @@ from json.encoder import encode_basestring
 from pathlib import PurePath
 from typing import Any, NoReturn
 
+from litejobs.errors import quoted
+
 _SCALARS = frozenset({str, int, float, bool, types.NoneType})
 _PLAIN = "None, bool, int, float, str, list and dict with str keys"
 # Types of these modules come back when called with their own text; also complex and paths.
@@ -71,7 +73,7 @@ class Only:
             if with_point == wire:
                 return with_point
         wanted = " | ".join(sorted(_name(kind) for kind in self._kinds))
-        raise Refused(f"it is annotated {wanted}, not {_name(kind)} ({_short(wire)})")
+        raise Refused(f"it is annotated {wanted}, not {_name(kind)} ({quoted(wire)})")
 
 
 class Named:
@@ -94,7 +96,7 @@ class Named:
         try:
             return self._enumeration[wire]
         except (KeyError, TypeError):
-            raise Refused(f"{_name(self._enumeration)} has no member {_short(wire)}") from None
+            raise Refused(f"{_name(self._enumeration)} has no member {quoted(wire)}") from None
 
 
 class Typed:
@@ -129,12 +131,12 @@ class Typed:
         except Refused as error:
             raise Refused(
                 f"it is annotated {_name(self._annotation)}, not {_name(type(value))} "
-                f"({_short(value)}): {error}"
+                f"({quoted(value)}): {error}"
             ) from None
         if not _same(value, back):
             other = type(back) is not type(value)
             raise Refused(
-                f"{_article(value)} would come out as {_article(back) if other else _short(back)}, "
+                f"{_article(value)} would come out as {_article(back) if other else quoted(back)}, "
                 f"for it is annotated {_name(self._annotation)}; annotate the type that is passed"
             )
         return text
@@ -251,7 +253,7 @@ def _check_plain(value: Any, place: str = "") -> None:
         for key, item in value.items():
             if type(key) is not str:
                 _refuse_foreign(key, f"a key of {_item(place)}")
-            _check_plain(item, f"{place}[{_short(key)}]")
+            _check_plain(item, f"{place}[{quoted(key)}]")
     else:
         _refuse_foreign(value, _item(place))
 
@@ -324,11 +326,3 @@ def _name(annotation: Any) -> str:
 def _article(value: Any) -> str:
     name = _name(type(value))
     return f"an {name}" if name[:1] in "aeiouAEIOU" else f"a {name}"
-
-
-def _short(value: Any) -> str:
-    try:
-        text = repr(value)
-    except Exception:  # noqa: BLE001  # the value's own class may raise anything
-        return "..."
-    return text if len(text) <= 60 else f"{text[:57]}..."  # noqa: PLR2004

@@ -10,7 +10,7 @@ from dataclasses import dataclass, fields
 from typing import Any, TypeVar
 
 from litejobs import defaults
-from litejobs.errors import ConfigurationError
+from litejobs.errors import ConfigurationError, quoted
 from litejobs.job import Limits
 
 T = TypeVar("T")
@@ -151,10 +151,10 @@ def check_keys(options: Mapping[str, Any], known: Iterable[str], *, of: str) -> 
 def check_queue(name: object) -> str:
     """The queue's name, if it can be one."""
     if not isinstance(name, str):
-        raise ConfigurationError(f"a queue is named by a string, got {name!r}")
+        raise ConfigurationError(f"a queue is named by a string, got {quoted(name)}")
     if not name or not name.isprintable() or name == defaults.WORK_QUEUE or name.startswith("!"):
         raise ConfigurationError(
-            f"{name!r} cannot name a queue: a name is printable text, not '*' and not '!...'"
+            f"{quoted(name)} cannot name a queue: a name is printable text, not '*' and not '!...'"
         )
     return name
 
@@ -174,25 +174,24 @@ def check_priority(value: object) -> int:
 def check_whole(key: str, value: object, *, at_least: int, at_most: int | None = None) -> None:
     """Refuse what is not a whole number in its range."""
     if not isinstance(value, int) or isinstance(value, bool):
-        raise ConfigurationError(f"{key} must be a whole number, got {value!r}")
+        raise ConfigurationError(f"{key} must be a whole number, got {quoted(value)}")
     if value < at_least:
-        raise ConfigurationError(f"{key} must be at least {at_least}, got {value}")
+        raise ConfigurationError(f"{key} must be at least {at_least}, got {quoted(value)}")
     if at_most is not None and value > at_most:
-        raise ConfigurationError(f"{key} must be at most {at_most}, got {value}")
+        raise ConfigurationError(f"{key} must be at most {at_most}, got {quoted(value)}")
 
 
 def check_seconds(key: str, value: object, *, above_zero: bool = False) -> None:
     """Refuse what is not a duration in seconds."""
     is_number = isinstance(value, int | float) and not isinstance(value, bool)
     if not is_number or (isinstance(value, float) and not math.isfinite(value)):
-        raise ConfigurationError(f"{key} must be a number of seconds, got {value!r}")
+        raise ConfigurationError(f"{key} must be a number of seconds, got {quoted(value)}")
     assert isinstance(value, int | float)
     if value > MAX_SECONDS:
         raise ConfigurationError(f"{key} must be at most {MAX_SECONDS} seconds")
     if value < 0 or (above_zero and value == 0):
-        raise ConfigurationError(
-            f"{key} must be {'more than' if above_zero else 'at least'} 0 seconds, got {value}"
-        )
+        least = "more than" if above_zero else "at least"
+        raise ConfigurationError(f"{key} must be {least} 0 seconds, got {quoted(value)}")
 
 
 def check_queues(queues: object) -> tuple[str, ...]:

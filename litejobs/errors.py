@@ -4,6 +4,24 @@ Every error that litejobs raises, one tree; and what it raises inside of jobs.
 A job's own exception is data and in neither.
 """
 
+_LONGEST_QUOTE = 60  # characters
+
+
+def quoted(value: object) -> str:
+    """
+    A value that somebody passed, for the sentence that refuses it: short, and never an error.
+
+    >>> quoted("x" * 100)
+    "'xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx..."
+    """
+    try:
+        text = repr(value)
+    except Exception:  # noqa: BLE001  # the value's own class may raise anything
+        return f"<{type(value).__name__}>"
+    if len(text) > _LONGEST_QUOTE:
+        text = f"{text[: _LONGEST_QUOTE - 3]}..."
+    return text
+
 
 class JobTimeout(BaseException):
     """

@@ -17,7 +17,7 @@ from types import FunctionType, ModuleType
 from typing import TYPE_CHECKING, Any
 
 from litejobs import context
-from litejobs.errors import SchedulingError, UnloadableError
+from litejobs.errors import SchedulingError, UnloadableError, quoted
 from litejobs.job import Job
 from litejobs.project import is_installed
 
@@ -58,7 +58,7 @@ def locate(function: Callable[..., Any], job: Job[..., Any] | None = None) -> tu
     name = getattr(function, "__name__", None)
     if not isinstance(function, FunctionType) or name is None:
         raise SchedulingError(
-            f"{function!r} cannot be a job: a job is a function, defined with def in a file"
+            f"{quoted(function)} cannot be a job: a job is a function, defined with def in a file"
         )
     if name == "<lambda>":
         raise SchedulingError("a lambda cannot be a job: a worker could not find it; use def")

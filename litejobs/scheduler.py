@@ -11,7 +11,7 @@ from litejobs.adapters.base import BaseAdapter
 from litejobs.arguments import Parameters, parameters_of
 from litejobs.clock import Clock
 from litejobs.config import check_priority, check_queue
-from litejobs.errors import ConfigurationError, SchedulingError
+from litejobs.errors import ConfigurationError, SchedulingError, quoted
 from litejobs.job import NewJob
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -136,7 +136,7 @@ class Scheduler:
         and so do its errors. Returns the stored jobs in the order of *args_list*.
         """
         if not isinstance(args_list, Iterable) or isinstance(args_list, str | bytes):
-            raise SchedulingError(f"many takes a list of argument lists, got {args_list!r}")
+            raise SchedulingError(f"many takes a list of argument lists, got {quoted(args_list)}")
         args_list = list(args_list)
         target, run_at, queue, priority = self._plan(job, wait, wait_until, queue, priority)
         new_jobs = [
@@ -202,7 +202,7 @@ def due(now: int, wait: object, wait_until: object) -> int:
 
 def _moment(wait_until: object) -> int:
     if not isinstance(wait_until, datetime):
-        raise SchedulingError(f"wait_until must be a datetime, got {wait_until!r}")
+        raise SchedulingError(f"wait_until must be a datetime, got {quoted(wait_until)}")
     if wait_until.utcoffset() is None:
         raise SchedulingError(
             f"wait_until {wait_until} has no time zone; for UTC: "
@@ -221,10 +221,10 @@ def _milliseconds(wait: object, now: int) -> int:
         wait = wait.total_seconds()
     is_number = isinstance(wait, int | float) and not isinstance(wait, bool)
     if not is_number or (isinstance(wait, float) and not math.isfinite(wait)):
-        raise SchedulingError(f"wait must be seconds or a timedelta, got {wait!r}")
+        raise SchedulingError(f"wait must be seconds or a timedelta, got {quoted(wait)}")
     assert isinstance(wait, int | float)
     if wait < 0:
-        raise SchedulingError(f"wait must not be negative, got {wait}")
+        raise SchedulingError(f"wait must not be negative, got {quoted(wait)}")
     if wait > (_END_OF_TIME - now) / 1000:
         raise SchedulingError("wait ends after the year 9999")
     return math.ceil(wait * 1000)

@@ -354,7 +354,7 @@ REFUSED_TYPED = {
     "own str": (str, MyStr("a"), "it is annotated str, not MyStr"),
     "own dict": (dict, MyDict(a=1), "it is annotated dict, not MyDict"),
     "own int inside": (list[int], [MyInt(1)], "a list cannot be stored as JSON"),
-    "unprintable": (int, Unprintable(), r"it is annotated int, not Unprintable \(\.\.\.\)"),
+    "unprintable": (int, Unprintable(), r"it is annotated int, not Unprintable \(<Unprintable>\)"),
     "int too fine for float": (float, 2**53 + 1, "it is annotated float, not int"),
     "int too large for float": (float, 10**400, "it is annotated float, not int"),
     "too fine inside": (list[float], [2**53 + 1], "would come out as .*9007199254740992.0"),

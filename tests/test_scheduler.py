@@ -158,6 +158,23 @@ def test_no_wait_is_shortened(seconds):
     assert seconds * 1000 <= milliseconds < math.floor(seconds * 1000) + 2
 
 
+class Unshowable:
+    def __repr__(self):
+        raise RuntimeError("no")
+
+
+@pytest.mark.parametrize("value", [Unshowable(), "x" * 1_000_000], ids=["unshowable", "long"])
+@pytest.mark.parametrize("option", ["wait", "wait_until", "queue", "priority"])
+def test_a_value_of_any_kind_is_refused_in_a_short_sentence(make_later, option, value):
+    if (option, type(value)) == ("queue", str):
+        value += "\0"
+
+    with pytest.raises(SchedulingError) as caught:
+        make_later()(job, **{option: value})
+
+    assert len(str(caught.value)) < 200
+
+
 REFUSED = {
     "both": (1, END, "give wait or wait_until, not both"),
     "both, one nought": (0, END, "give wait or wait_until, not both"),
