@@ -1,5 +1,6 @@
 """The lease: whoever asks knows whether a worker process lives, whatever ended it."""
 
+import fcntl
 import os
 import signal
 import socket
@@ -66,6 +67,20 @@ def test_a_lease_is_a_locked_file_of_its_owner_alone(directory):
     assert not os.get_inheritable(own.descriptors[0])
     own.close()
     assert files(directory) == []
+
+
+def test_the_name_of_a_lease_is_never_seen_unlocked(directory, monkeypatch):
+    seen = []
+
+    def flock(descriptor, how, real=fcntl.flock):
+        seen.append(list(Path(directory).glob("*.lease")))
+        real(descriptor, how)
+
+    monkeypatch.setattr(fcntl, "flock", flock)
+    held = Lease(directory)
+
+    assert seen == [[]]
+    held.close()
 
 
 def test_no_two_leases_have_one_name():

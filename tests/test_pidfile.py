@@ -187,6 +187,13 @@ def test_one_who_only_asks_does_not_keep_a_daemon_from_starting(path):
     held.close()
 
 
+def test_the_file_stays_when_its_holder_ends(path):
+    Pidfile(path).close()
+
+    assert path.exists()
+    assert not is_held(path)
+
+
 def test_the_file_that_took_the_place_of_a_removed_one_is_the_one_that_is_locked(path):
     removed = []
 

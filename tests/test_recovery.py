@@ -247,6 +247,7 @@ APP = """
 import os, signal, sys, time
 from pathlib import Path
 from litejobs import JobManager, SqliteAdapter, WorkerGroup, current_job
+from litejobs.run_directory.lease import begun_by
 
 here = Path(__file__).parent
 jobs = JobManager(
@@ -275,6 +276,12 @@ def once():
 def die():
     note("dying")
     os.kill(os.getpid(), signal.SIGKILL)
+
+@jobs.job
+def look():
+    job, adapter = current_job(), SqliteAdapter(here / "db.sqlite")
+    [worker] = adapter.holders()
+    note("noted", (job.id, job.attempts) in begun_by(adapter.run_directory, worker))
 
 if __name__ == "__main__":
     jobs.create_worker(0).run()
@@ -339,6 +346,23 @@ def test_what_a_killed_runner_ran_is_run_when_the_next_one_starts(project, app):
     app(*WORK)
 
     wait_until(lambda: "done" in project.read("done.txt"), "the second run")
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("-m", "litejobs", "workoff", "--app", "app"),
+        ("-c", "from app import jobs; jobs.create_worker(0, workoff=True).run()"),
+    ],
+    ids=["performer", "thread"],
+)
+def test_a_job_is_noted_before_it_begins(project, words):
+    project.write("app.py", APP)
+    later(project, "look")
+
+    project.run(*words)
+
+    assert project.read("done.txt") == "noted True\n"
 
 
 def test_a_job_with_one_attempt_is_not_run_again(project, app):

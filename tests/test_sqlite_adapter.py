@@ -124,6 +124,21 @@ def test_many_jobs_are_stored_all_or_none(adapter):
     assert rows(adapter) == []
 
 
+@pytest.mark.parametrize("number", [1, 3])
+def test_the_bell_rings_once_the_jobs_can_be_found(
+    adapter, database, driver, clock, number, monkeypatch
+):
+    adapter.open()
+    other = SqliteAdapter(database, clock=clock, driver=driver)
+    found = []
+    monkeypatch.setattr(adapter, "ring", lambda: found.append(len(rows(other))))
+
+    adapter.schedule([new(adapter) for _ in range(number)])
+
+    assert found == [number]
+    other.close()
+
+
 def test_an_id_is_never_used_again(adapter):
     first = schedule(adapter)
     adapter.clear()
@@ -154,6 +169,15 @@ def test_a_scheduled_job_is_never_found_early(adapter, clock):
     clock.advance(seconds=0.001)
 
     assert len(find(adapter)) == 1
+
+
+def test_a_job_is_not_found_early_with_others_that_are_due(adapter, clock):
+    due = schedule(adapter, wait=1000)
+    schedule(adapter, wait=1001)
+
+    clock.advance(seconds=1)
+
+    assert found_ids(adapter) == [due]
 
 
 def test_a_job_once_ready_stays_ready_when_the_clock_is_set_back(adapter, clock):

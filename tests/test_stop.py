@@ -2,6 +2,7 @@
 
 import os
 import selectors
+import threading
 
 from litejobs.stop import Stop
 
@@ -43,6 +44,24 @@ def test_more_requests_than_the_pipe_holds_are_no_error():
     for _ in range(70_000):
         stop.request()
 
+    assert stop.at_once
+    stop.close()
+
+
+def test_a_signal_that_comes_during_a_request_is_one_more_request(monkeypatch):
+    stop = Stop()
+
+    def write(descriptor, data, real=os.write):
+        if stop.count == 1:
+            stop.request()  # as a handler does that is called just then
+        return real(descriptor, data)
+
+    monkeypatch.setattr(os, "write", write)
+    thread = threading.Thread(target=stop.request, daemon=True)
+    thread.start()
+    thread.join(5)
+
+    assert not thread.is_alive()
     assert stop.at_once
     stop.close()
 
