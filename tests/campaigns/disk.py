@@ -51,9 +51,15 @@ class Disk:
     """The files of one *directory*; those that it holds now are synced."""
 
     def __init__(self, directory):
-        self._files = {file.name: File(file.read_bytes()) for file in Path(directory).iterdir()}
+        self._directory = Path(directory).resolve()
+        files = [path for path in self._directory.iterdir() if path.is_file()]
+        self._files = {path.name: File(path.read_bytes()) for path in files}
         self._synced = dict(self._files)  # what the names stand for on the disk
         self._since = []  # (name, File or None) since
+
+    def name_of(self, path):
+        """By what name it holds that file; None for one that lies elsewhere."""
+        return Path(path).name if Path(path).parent == self._directory else None
 
     def open(self, name):
         """The file of that name, made where there is none."""

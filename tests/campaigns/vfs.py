@@ -8,7 +8,6 @@ Shared memory and the locks in it pass by: apsw has no way to reach them.
 # ruff: noqa: N802  # SQLite's names of what a file system does
 
 from contextlib import contextmanager
-from pathlib import Path
 
 import apsw
 from disk import File
@@ -31,6 +30,10 @@ class Watcher:
 
     @contextmanager
     def seeing(self, call, name):
+        """Around a call; *name* is None where the file is none of the disk's."""
+        if name is None:
+            yield
+            return
         try:
             self.before(call, name)
             yield
@@ -42,7 +45,8 @@ class Watcher:
 class WatchedFile(apsw.VFSFile):
     def __init__(self, watcher, path, flags):
         self._watcher = watcher
-        self._name = None if path is None else Path(_text(path)).name  # None: a temporary file
+        # None for a temporary file, too
+        self._name = None if path is None else watcher.disk.name_of(_text(path))
         with self._seeing("open"):
             super().__init__(BASE, path, flags)
         self._content = File() if self._name is None else watcher.disk.open(self._name)
@@ -68,8 +72,7 @@ class WatchedFile(apsw.VFSFile):
 
     def xSync(self, flags):
         with self._seeing("sync"):
-            super().xSync(flags)
-        self._content.sync()
+            self._content.sync()  # that of the model; the real one would only take time
         if self._syncs_directory:
             self._watcher.disk.sync_directory()
             self._syncs_directory = False
@@ -92,11 +95,13 @@ class WatchedVfs(apsw.VFS):
         return WatchedFile(self._watcher, path, flags)
 
     def xDelete(self, path, sync_directory):
-        with self._watcher.seeing("delete", Path(path).name):
+        name = self._watcher.disk.name_of(path)
+        with self._watcher.seeing("delete", name):
             super().xDelete(path, sync_directory)
-        self._watcher.disk.delete(Path(path).name)
-        if sync_directory:
-            self._watcher.disk.sync_directory()
+        if name is not None:
+            self._watcher.disk.delete(name)
+            if sync_directory:
+                self._watcher.disk.sync_directory()
 
 
 @contextmanager

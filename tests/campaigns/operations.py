@@ -1,0 +1,153 @@
+"""Each operation of an adapter, by itself, and a database on which it has something to do."""
+
+import shutil
+import sqlite3
+from collections.abc import Callable
+from contextlib import closing
+from dataclasses import dataclass
+
+from workload import LIMITS, LIVING, START, dead_worker
+
+from litejobs.adapters.sqlite.adapter import SqliteAdapter
+from litejobs.adapters.sqlite.inspection import Inspection
+from litejobs.job import Find, NewJob, Outcome
+from litejobs.testing import ManualClock
+
+NAME = "jobs.sqlite"
+NOW = ManualClock(START).now()
+OUTCOMES = {
+    "success": Outcome("success"),
+    "deleted success": Outcome("success", delete=True),
+    "error": Outcome("error", "ValueError: no luck", run_at=NOW + 1000),
+    "failure": Outcome("failure", "ValueError: no luck"),
+    "deleted failure": Outcome("failure", "ValueError: no luck", delete=True),
+    "unloadable": Outcome("unloadable", "no such function"),
+    "released": Outcome("released"),
+}
+FAILED, UNLOADABLE, OF_THE_DEAD, HELD = 1, 2, 3, 4  # ids of the jobs that are there at first
+
+
+@dataclass(frozen=True)
+class Operation:
+    """
+    Something that is asked of an adapter.
+
+    *before*: which of the databases of ``prepare``; *is_open*: the adapter has opened it before.
+    """
+
+    do: Callable[[SqliteAdapter], object]
+    before: str = "jobs"
+    is_open: bool = True
+
+
+def prepare(directory):
+    """In directories by these names: no database, an app's, one with jobs, and one without."""
+    for name in ("nothing", "app", "jobs", "no jobs"):
+        (directory / name).mkdir()
+    with closing(sqlite3.connect(directory / "app" / NAME)) as app:
+        app.execute("CREATE TABLE orders (id INTEGER PRIMARY KEY, text TEXT)")
+        app.execute("INSERT INTO orders (text) VALUES (?)", ["x" * 5000])
+        app.commit()
+    store_jobs(directory / "jobs")
+    adapter = new_adapter(directory / "no jobs")
+    adapter.open()
+    adapter.close()
+
+
+def store_jobs(directory):
+    """Leave jobs in every state, some of them in a -wal, as after the end of every process."""
+    at_work = directory / "at work"
+    at_work.mkdir()
+    adapter = new_adapter(at_work)
+    adapter.schedule([new_job(queue) for queue in ("failed", "unloadable", "dead", "held")])
+    adapter.failure(found(adapter, "failed"), "ValueError: no luck", delete=False)
+    adapter.unloadable(found(adapter, "unloadable"), "no such function")
+    found(adapter, "dead", dead_worker())
+    found(adapter, "held")
+    adapter.schedule([new_job(text="x" * 6000), new_job(), new_job(wait=1000), new_job(wait=-1)])
+    for path in (adapter.path, f"{adapter.path}-wal"):
+        shutil.copy(path, directory)
+    adapter.close()
+    shutil.rmtree(at_work)
+
+
+def new_adapter(directory):
+    return SqliteAdapter(directory / NAME, driver="apsw", clock=ManualClock(START))
+
+
+def new_job(queue="default", *, text="", wait=0):
+    return NewJob(f'{{"name": "{text}"}}', queue, 50, NOW + wait)
+
+
+def found(adapter, queue, worker=LIVING):
+    [job] = adapter.find(worker=worker, queues=[queue], max_runtime=60)
+    return job
+
+
+def held(adapter):
+    [job] = adapter.held_by(LIVING)
+    return job
+
+
+def settle_and_find(outcome):
+    def do(adapter):
+        [job] = adapter.held_by(LIVING)
+        return adapter.exchange([(job, outcome)], [Find(LIVING, ("*",), 60, 2)])
+
+    return Operation(do)
+
+
+def settle(outcome):
+    return Operation(lambda adapter: adapter.settle(held(adapter), outcome))
+
+
+def promote(adapter):
+    adapter.clock.advance(2)
+    return adapter.find(worker=LIVING, queues=["default"], max_runtime=60, limit=9)
+
+
+def clear(adapter):
+    adapter.recover(lambda _: LIMITS)
+    adapter.release(held(adapter))
+    return adapter.clear()
+
+
+def look_at_all(adapter):
+    inspection = Inspection(adapter)
+    inspection.records(), inspection.counts(), inspection.begun(limit=9), inspection.orphans()
+    adapter.is_due(["default"]), adapter.count_due(["*"]), adapter.next_run_at()
+    adapter.has_unloadable(), adapter.get_meta("root")
+
+
+OPERATIONS = {
+    "enqueue one": Operation(lambda adapter: adapter.schedule([new_job(text="x" * 6000)])),
+    "enqueue many": Operation(lambda adapter: adapter.schedule([new_job()] * 60)),
+    "enqueue on a new file": Operation(
+        lambda adapter: adapter.schedule([new_job()]), "nothing", is_open=False
+    ),
+    "enqueue in an app's file": Operation(
+        lambda adapter: adapter.schedule([new_job()]), "app", is_open=False
+    ),
+    "find": Operation(
+        lambda adapter: adapter.find(worker=LIVING, queues=["*"], max_runtime=60, limit=9)
+    ),
+    "find where no job is": Operation(
+        lambda adapter: adapter.find(worker=LIVING, queues=["*"], max_runtime=60), "no jobs"
+    ),
+    **{f"{name} and find": settle_and_find(outcome) for name, outcome in OUTCOMES.items()},
+    **{name: settle(outcome) for name, outcome in OUTCOMES.items()},
+    "promote": Operation(promote),
+    "recover": Operation(lambda adapter: adapter.recover(lambda _: LIMITS)),
+    "release strays": Operation(lambda adapter: adapter.release_strays([LIVING], [])),
+    "tell of an overdue job": Operation(lambda adapter: adapter.overdue(held(adapter), "slow")),
+    "retry": Operation(lambda adapter: Inspection(adapter).retry([FAILED, UNLOADABLE])),
+    "retry all": Operation(lambda adapter: Inspection(adapter).retry_all()),
+    "reload": Operation(lambda adapter: adapter.reload()),
+    "clear": Operation(clear),
+    "set meta": Operation(lambda adapter: adapter.set_meta("root", "here")),
+    "look": Operation(look_at_all),
+    "open": Operation(lambda adapter: adapter.open(), is_open=False),
+    "create": Operation(lambda adapter: adapter.open(), "nothing", is_open=False),
+    "adopt": Operation(lambda adapter: adapter.open(), "app", is_open=False),
+    "close": Operation(lambda adapter: adapter.close()),
+}
