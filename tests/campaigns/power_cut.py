@@ -26,7 +26,7 @@ import sys
 import tempfile
 import time
 from collections import Counter
-from contextlib import closing, nullcontext
+from contextlib import closing, contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from unittest import mock
@@ -103,20 +103,21 @@ class Campaign:
     """Runs it in *directory*, one database after the other."""
 
     def __init__(self, directory, options):
-        self.directory = Path(directory)
+        self.directory = Path(directory).resolve()
         self.options = options
         self.chance = random.Random(options.seed)
         self.counts = Counter()
         self.by_operation = Counter()  # in which the power was cut
         self.lost = Counter()  # the operations that were acknowledged and lost
         self.seen = 0
+        self.left = {}  # by a cut before
 
     def run(self):
         while self.seen < self.options.cuts:
             self.counts["databases"] += 1
             directory = self.directory / str(self.counts["databases"])
             directory.mkdir()
-            first = prepare(directory / NAME, self.chance)
+            first = self.prepare(directory)
             cutter = Cutter(Disk(directory), self.chance, self.options.share)
             cutter.history = History(first, cutter.hear)
             if self.options.driver == "apsw":
@@ -126,6 +127,32 @@ class Campaign:
             for cut in cutter.cuts[: self.options.cuts - self.seen]:
                 self.seen += 1
                 self.check(cut, cutter.history)
+
+    def prepare(self, directory):
+        """
+        Sometimes there is a database; its state.
+
+        An empty file, an app's own, or what a cut has left: so that some fall into a recovery.
+        """
+        kind = self.chance.choice(("none", "empty", "app", "left"))
+        if kind == "left":
+            with self.image(self.left) as path:
+                first = look(path)
+            if first is not None:  # else it is corrupt, and counted
+                write(self.left, directory)
+                return first
+        elif kind == "app":
+            return make_app(directory / NAME)
+        elif kind == "empty":
+            (directory / NAME).touch()
+        return NOTHING
+
+    @contextmanager
+    def image(self, files):
+        """The database among *files*, in a place of their own."""
+        with tempfile.TemporaryDirectory(dir=self.directory) as place:
+            write(files, Path(place))
+            yield Path(place) / NAME
 
     def watch(self, directory, cutter):
         """Let an adapter work on a file system that is watched."""
@@ -148,26 +175,25 @@ class Campaign:
         self.by_operation[cut.operation] += 1
         done = history.made_by[1 : cut.acknowledged + 1]
         self.counts["acknowledged"] += sum(one not in UNPROMISED for one in done)
-        with tempfile.TemporaryDirectory(dir=self.directory) as directory:
-            for name, content in cut.files.items():
-                (Path(directory) / name).write_bytes(content)
-            left = look(Path(directory) / NAME)
-            if left is None:
-                self.counts["corrupt"] += 1
-                return
-            # The last one may have been on the disk before the program heard of it.
-            known = history.states[: cut.committed + 2]
-            if left not in known:
-                self.counts["non-prefix"] += 1
-                return
+        # The last one may have been on the disk before the program heard of it.
+        known = history.states[: cut.committed + 2]
+        with self.image(cut.files) as path:
+            left = look(path)
+            self.counts["corrupt"] += left is None
+            self.counts["non-prefix"] += left not in (None, *known)
+            self.counts["unusable"] += left is not None and not works(path)
+        if left in known:
             reached = len(known) - 1 - known[::-1].index(left)
-            gone = history.made_by[reached + 1 : cut.acknowledged + 1]
-            lost = [one for one in gone if one not in UNPROMISED]
-            self.counts["lost"] += len(lost)
-            self.counts["cuts that lost"] += bool(lost)
-            self.counts["locks lost"] += len(gone) - len(lost)
-            self.lost.update(lost)
-            self.counts["unusable"] += not works(Path(directory) / NAME)
+            self.count_lost(history.made_by[reached + 1 : cut.acknowledged + 1])
+        self.left = cut.files
+
+    def count_lost(self, operations):
+        """Those had been acknowledged, and what they did is gone."""
+        lost = [one for one in operations if one not in UNPROMISED]
+        self.counts["lost"] += len(lost)
+        self.counts["cuts that lost"] += bool(lost)
+        self.counts["locks lost"] += len(operations) - len(lost)
+        self.lost.update(lost)
 
     def report(self):
         names = ("databases", "acknowledged", "lost", "cuts that lost", "locks lost")
@@ -180,18 +206,19 @@ class Campaign:
         )
 
 
-def prepare(path, chance):
-    """Sometimes there is a file: an empty one, or an app's own database; the first state."""
-    kind = chance.choice(("none", "empty", "app"))
-    if kind == "empty":
-        path.touch()
-    if kind != "app":
-        return NOTHING
+def make_app(path):
+    """The database of an app that has no jobs yet; its state."""
     with closing(sqlite3.connect(path)) as app:
         app.execute("CREATE TABLE orders (id INTEGER PRIMARY KEY, text TEXT)")
         app.execute("INSERT INTO orders (text) VALUES (?)", ["x" * 5000])
         app.commit()
         return state(app.execute)
+
+
+def write(files, directory):
+    """Put *files*, bytes by their names, into a directory."""
+    for name, content in files.items():
+        (directory / name).write_bytes(content)
 
 
 def work(directory, options, seed, history):
@@ -223,7 +250,7 @@ def replay(event, cutter, directory):
         getattr(cutter.history, name)(*words)
     elif what == directory and kind == "sync":
         cutter.disk.sync_directory()
-    elif what.parent == directory and not what.name.endswith("-shm"):
+    elif cutter.disk.name_of(what) and not what.name.endswith("-shm"):
         cutter.before(kind, what.name)
         if kind == "open":
             cutter.disk.open(what.name)

@@ -121,8 +121,8 @@ class Workload:
         self.adapter.set_meta("root", str(self.clock.now()))
 
     def clear(self):
-        self.adapter.exchange([(job, Outcome("success", delete=True)) for job in self.held], [])
         self.held = []
+        self.adapter.release_strays([LIVING], self.held)
         self.adapter.recover(lambda _: LIMITS)
         self.adapter.clear()
 
