@@ -886,15 +886,18 @@ def test_finished_jobs_are_listed_with_the_last_first(
     assert listed == [ids[0], ids[2]]
 
 
-@pytest.mark.parametrize("queue", [None, "a"])
-def test_unloadable_jobs_are_listed_with_the_newest_first(adapter, inspection, queue):
-    ids = adapter.schedule([new(adapter, queue="a")] * 3)
+@pytest.mark.parametrize("limit", [1, 2, 3])
+@pytest.mark.parametrize(("queue", "expected"), [(None, [3, 2, 1]), ("a", [2, 3, 1])])
+def test_unloadable_jobs_are_listed_with_the_newest_or_of_a_queue_the_last_to_run_first(
+    adapter, inspection, queue, expected, limit
+):
+    adapter.schedule([new(adapter, queue="a", wait=wait) for wait in (-3, -1, -2)])
     for job in find(adapter, limit=3):
         adapter.settle(job, OUTCOMES["unloadable"])
 
-    listed = [record.id for record in inspection.records(state="unloadable", queue=queue)]
+    listed = inspection.records(state="unloadable", queue=queue, limit=limit)
 
-    assert listed == ids[::-1]
+    assert [record.id for record in listed] == expected[:limit]
 
 
 @pytest.mark.parametrize("limit", [50, 3])

@@ -100,8 +100,8 @@ class Inspection:
         At most *limit* jobs, of one state or queue where these are given.
 
         Of all: the newest first. Of a state: those that run next, ready or scheduled; that have run
-        longest; or that ended last, with unloadable ones the newest. Of a queue: state by state,
-        as in LISTED.
+        longest; or that ended last, with unloadable ones the newest, or of a queue those that
+        were to run last. Of a queue: state by state, as in LISTED.
         """
         if state is None and queue is None:
             return self._listed(self._sql.list_all, limit=limit)

@@ -292,7 +292,8 @@ SELECT {record} FROM {table} WHERE state = 2 AND (:queue IS NULL OR queue = :que
 ORDER BY locked_at, id LIMIT :limit;
 
 -- name: list_ended
--- Of one state: those that finished last first; unloadable ones, which have not, the newest.
+-- Of one state: those that finished last first; unloadable ones, which have not, the newest, or of
+-- a queue, as its index has them, those that were to run last.
 SELECT {record} FROM {table}
 WHERE id IN (
   SELECT * FROM (SELECT id FROM {table}
@@ -302,7 +303,7 @@ WHERE id IN (
   SELECT * FROM (SELECT id FROM {table}
                  WHERE state NOT BETWEEN 1 AND 2 AND state = :state AND queue = :queue
                  ORDER BY finished_at DESC, run_at DESC, id DESC LIMIT :limit))
-ORDER BY finished_at DESC, id DESC;
+ORDER BY finished_at DESC, iif(:queue IS NULL, NULL, run_at) DESC, id DESC;
 
 -- name: get_meta
 SELECT value FROM {table}_meta WHERE key = :key;
