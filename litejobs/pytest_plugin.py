@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from litejobs.base_manager import BaseManager
     from litejobs.testing import Jobs
 
-pytest.register_assert_rewrite("litejobs.testing.adapter_suite")
+pytest.register_assert_rewrite("litejobs.testing.adapter_model", "litejobs.testing.adapter_suite")
 
 
 @pytest.fixture
