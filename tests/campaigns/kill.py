@@ -124,6 +124,8 @@ class Fire:
 class Campaign:
     """Runs it in *directory*; ``report`` checks what came of it."""
 
+    kills_for_a_drain = 40
+
     def __init__(self, directory, options):
         self.directory = Path(directory)
         self.options = options
@@ -168,7 +170,7 @@ class Campaign:
     def under_fire(self):
         """Kills and stops at random moments, spread over the time that producers take."""
         shots = ["kill"] * self.options.kills + ["stop"] * self.options.stops
-        shots += ["drain"] * (self.options.kills // 40)
+        shots += ["drain"] * (self.options.kills // self.kills_for_a_drain)
         self.chance.shuffle(shots)
         seconds = self.options.jobs / self.options.rate
         began = time.monotonic()
@@ -219,10 +221,13 @@ class Campaign:
             "runner": [runner.pid for runner in self.runners],
             "producer": [process.pid for process, _ in self.producers],
         }[kind] or [runner.pid for runner in self.runners]
-        pid = self.chance.choice(victims)
-        theirs = children(pid) if kind == "runner" else []
+        self.kill_one(self.chance.choice(victims))
+
+    def kill_one(self, pid):
+        """That process now; its children end with it."""
+        theirs = children(pid)
         self.fire.kills[pid] = time.monotonic()
-        for child in theirs:  # they end with it
+        for child in theirs:
             self.fire.kills.setdefault(child, time.monotonic())
         with suppress(ProcessLookupError):
             os.kill(pid, signal.SIGKILL)
