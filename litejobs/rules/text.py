@@ -14,7 +14,7 @@ def cut(text: str, limit: int) -> str:
     if size > 2 * limit:  # slice before encoding: a message of 100 MB is not copied whole
         text = text[:limit] + text[-limit:]
     data = text.replace("\0", "\\x00").encode("utf-8", "backslashreplace")
-    if len(data) <= limit and size <= 2 * limit:
+    if len(data) <= limit:
         return data.decode()
     mark = b"\n[... cut: %d characters in all ...]\n" % size
     room = max(0, limit - len(mark))
