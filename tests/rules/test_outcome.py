@@ -40,6 +40,39 @@ def test_attempts_used_up_are_a_failure_deleted_or_kept_as_the_limits_say(attemp
     assert result == Outcome("failure", "oh", delete=delete)
 
 
+@pytest.mark.parametrize("crashes", [0, 1], ids=["the first", "the second"])
+def test_a_crash_is_tried_again_after_its_backoff(crashes):
+    result = outcome.after_crash("died", attempts=2, crashes=crashes, limits=Limits(), now=NOW)
+
+    assert result == Outcome("error", "died", run_at=NOW + 16_000, crashed=True)
+
+
+@pytest.mark.parametrize("crashes", [2, 3], ids=["the third", "one too many"])
+def test_after_the_third_crash_a_job_is_given_up_though_attempts_are_left(crashes):
+    result = outcome.after_crash("died", attempts=5, crashes=crashes, limits=Limits(), now=NOW)
+
+    assert result == Outcome("failure", "died", crashed=True)
+
+
+def test_a_crash_in_the_last_attempt_is_a_failure():
+    limits = Limits(max_attempts=1, delete_failed_jobs=True)
+
+    result = outcome.after_crash("died", attempts=1, crashes=0, limits=limits, now=NOW)
+
+    assert result == Outcome("failure", "died", delete=True, crashed=True)
+
+
+@pytest.mark.parametrize(
+    ("seconds", "words"),
+    [(14_400, "14400 s"), (0.5, "0.5 s"), (1e9, "1000000000 s")],
+    ids=["default", "fraction", "enormous"],
+)
+def test_a_job_that_ran_too_long_is_told_its_limit(seconds, words):
+    text = outcome.too_long(Limits(max_runtime=seconds))
+
+    assert text == f"ran longer than its max_runtime of {words}"
+
+
 def test_an_unloadable_job_keeps_its_reason():
     assert outcome.unloadable("no module") == Outcome("unloadable", "no module")
 

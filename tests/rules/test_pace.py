@@ -55,6 +55,13 @@ def test_only_quick_jobs_wait_at_hand(seconds, is_light):
     assert after(*[(1, seconds)] * 20).is_light is is_light
 
 
+def test_what_is_just_light_enough_waits_at_hand():
+    pace = after((1, 2 * AHEAD - CHUNK_TIME))
+    pace.weighed(1, 2 * CHUNK_BYTES)
+
+    assert pace.is_light
+
+
 @pytest.mark.parametrize(("size", "is_light"), [(CHUNK_BYTES // 2, True), (4 * CHUNK_BYTES, False)])
 def test_large_jobs_do_not_wait_at_hand(size, is_light):
     pace = Pace()
@@ -67,6 +74,10 @@ def test_large_jobs_do_not_wait_at_hand(size, is_light):
 def test_the_longer_jobs_take_the_longer_they_may_be_silent():
     assert after(*[(1, 0)] * 50).silence == pytest.approx(SILENCE)
     assert after(*[(1, 0.005)] * 50).silence == pytest.approx(SILENCE + 0.01)
+
+
+def test_a_job_of_an_hour_counts_as_one_of_twice_the_time_ahead():
+    assert after(*[(1, 0)] * 50, (1, 3600.0)).silence == pytest.approx(SILENCE + 2 * AHEAD)
 
 
 def test_large_jobs_are_handed_out_in_small_numbers():
