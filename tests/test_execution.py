@@ -336,6 +336,16 @@ def test_start_and_success_are_debug_lines(execution, caplog):
     assert {record.levelno for record in caplog.records} == {logging.DEBUG}
 
 
+def test_a_log_that_raises_is_no_error_of_the_job(execution, caplog, monkeypatch):
+    def refuse(_record):
+        raise RuntimeError("not to be logged")
+
+    monkeypatch.setattr(execution.logger, "filters", [refuse])
+
+    with caplog.at_level(logging.DEBUG, "test.execution"):
+        assert execution.run(stored(note)).kind == "success"
+
+
 def test_an_error_is_logged_with_what_comes_of_it(execution, clock, caplog):
     execution.run(stored(raise_later, attempts=3))
 

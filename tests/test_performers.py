@@ -327,6 +327,15 @@ def test_a_place_starts_its_first_process_at_once(place, started):
     assert process.lease == [place.tray.tokens.reader]
 
 
+def test_a_process_is_given_the_lease_of_its_runner(passing, started):
+    place = JobPlace("worker.0", "worker.0/me", GROUP, START, [99])
+
+    place.launch()
+
+    [process] = started
+    assert process.lease == [99, place.tray.tokens.reader]
+
+
 def test_a_place_is_free_once_its_app_is_loaded_and_while_no_job_runs(place):
     place.launch()
     assert not place.is_free()
@@ -456,6 +465,16 @@ def test_a_job_goes_to_the_place_that_wished_for_it(ready):
     assert ready.started[1].sent == []
     assert ready.performers.wanted() == [second, first]  # the idle one before the one ahead
     assert ready.performers.busy
+
+
+def test_a_job_has_its_token_before_it_is_told(ready, monkeypatch):
+    place, process = ready.places[0], ready.started[0]
+    tokens = []
+    monkeypatch.setattr(process, "send", lambda _: tokens.append(place.tray.tokens.left()) or True)
+
+    ready.performers.begin(place.wish(), [JOB])
+
+    assert tokens == [1]
 
 
 def test_an_outcome_is_collected_once(ready):

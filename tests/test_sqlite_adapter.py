@@ -22,6 +22,7 @@ OUTCOMES = {
     "success": Outcome("success"),
     "deleted success": Outcome("success", delete=True),
     "error": Outcome("error", "oh", run_at=1),
+    "crash": Outcome("error", "oh", run_at=1, crashed=True),
     "failure": Outcome("failure", "oh"),
     "deleted failure": Outcome("failure", "oh", delete=True),
     "unloadable": Outcome("unloadable", "gone"),
@@ -229,6 +230,16 @@ def test_finding_is_sorting_what_is_due(adapter, clock, jobs, queues, limit):
     ]
     assert [(job.priority, job.run_at, job.id) for job in jobs] == sorted(due)[:limit]
     assert {id_ for id_, state in rows(adapter) if state == RUNNING} == {job.id for job in jobs}
+
+
+@pytest.mark.parametrize("queues", [("default",), ("default", "other"), ("*",)], ids=str)
+def test_jobs_are_found_one_by_one_in_their_order(adapter, queues):
+    places = [(50, -1), (50, -2), (51, -9), (49, 0), (50, -2)]
+    ids = [schedule(adapter, priority=priority, wait=wait) for priority, wait in places]
+
+    found = [ids.index(id_) for _ in ids for id_ in found_ids(adapter, *queues, limit=1)]
+
+    assert found == [3, 1, 4, 0, 2]
 
 
 # Looking
