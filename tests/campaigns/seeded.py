@@ -176,7 +176,7 @@ def is_kept(report):
 
 def parse(words=None):
     parser = argparse.ArgumentParser(description=__doc__.partition("\n\n")[0])
-    parser.add_argument("--only", metavar="WORD", default="", help="bugs with this in their name")
+    parser.add_argument("--only", metavar="NAME", action="append", help="of the bugs those alone")
     parser.add_argument("--seed", type=int, default=random.randrange(10**6), help="of hypothesis")
     parser.add_argument("--break", dest="breaks", choices=BROKEN)
     return parser.parse_args(words)
@@ -185,7 +185,7 @@ def parse(words=None):
 def main(words=None):
     """Seed the bugs and print the report; whether every one was caught."""
     options = parse(words)
-    chosen = [bug for bug in bugs() if options.only in bug.name]
+    chosen = [bug for bug in bugs() if not options.only or bug.name in options.only]
     began = time.monotonic()
     with tempfile.TemporaryDirectory(prefix="campaign-") as directory:
         campaign = Campaign(directory, chosen, options)
