@@ -1053,6 +1053,27 @@ def test_of_a_process_that_dies_only_the_job_that_ran_is_blamed(quick):
     assert not quick.performers.busy
 
 
+def test_a_process_that_began_another_job_while_it_was_heard_is_blamed_for_that(quick):
+    quick.begin(0, *chunk(1, 2, 3))
+    process = quick.started[0]
+    arrived = process.arrived
+
+    def go_on():
+        process.arrived = arrived
+        quick.take(0)
+        return arrived()
+
+    process.arrived = go_on
+
+    quick.hear(0, ends=CLOSED)
+
+    settlements = quick.performers.collect()
+    assert ids(settlements, "success") == [1]
+    assert ids(settlements, "error") == [2]
+    assert ids(settlements, "released") == [3]
+    assert not quick.performers.busy
+
+
 def test_of_a_process_that_is_killed_for_time_only_the_job_that_ran_is_blamed(quick, passing):
     quick.begin(0, *chunk(1, 2, 3), begun=2)
     passing.seconds += OVER
