@@ -8,8 +8,7 @@ and the named test is run in a process of its own. A bug is caught where that te
 not end; it survives where the test passes. That the tests pass without any bug is looked at first.
 Exit code 1 if a bug survived, a change does not fit the source, or a test is not there.
 
-``--break harmless`` shows that the campaign can fail: of each change only the text is put back that
-was there before, and no test is to fail of that.
+``--break harmless`` shows that the campaign can fail: there every change leaves the text as it is.
 """
 
 import argparse
@@ -23,7 +22,7 @@ import sys
 import tempfile
 import time
 import tomllib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
@@ -61,6 +60,11 @@ def bugs():
     """The table of them."""
     with Path(__file__).with_name("bugs.toml").open("rb") as file:
         return [Bug(**fields) for fields in tomllib.load(file)["bug"]]
+
+
+def harmless(bug):
+    """The bug without its change."""
+    return replace(bug, becomes=bug.text)
 
 
 def copy(source, directory):
@@ -144,9 +148,6 @@ class Campaign:
         except MisfitError as error:
             self.misfits.append(str(error))
             return
-        if self.options.breaks == "harmless":
-            shutil.rmtree(directory / "litejobs")
-            shutil.copytree(ROOT / "litejobs", directory / "litejobs")
         code, printed = run_tests(directory, [bug.test], self.options.seed, DEADLINE)
         seconds = time.monotonic() - began
         if code == 0:
@@ -186,6 +187,8 @@ def main(words=None):
     """Seed the bugs and print the report; whether every one was caught."""
     options = parse(words)
     chosen = [bug for bug in bugs() if not options.only or bug.name in options.only]
+    if options.breaks == "harmless":
+        chosen = [harmless(bug) for bug in chosen]
     began = time.monotonic()
     with tempfile.TemporaryDirectory(prefix="campaign-") as directory:
         campaign = Campaign(directory, chosen, options)
