@@ -117,7 +117,7 @@ class Campaign:
         self.directory = Path(directory).resolve()
         self.bugs = bugs
         self.options = options
-        self.caught, self.survivors, self.misfits = [], [], []
+        self.caught, self.hung, self.survivors, self.misfits = [], [], [], []
 
     def run(self):
         sound = self.directory / "sound"
@@ -138,7 +138,7 @@ class Campaign:
         check_import(directory)
         tests = sorted({bug.test for bug in self.bugs})
         code, printed = run_tests(directory, tests, self.options.seed, len(tests) * DEADLINE)
-        if code:
+        if code != 0:
             raise MisfitError(f"the tests are not green without a bug:\n{printed}")
 
     def try_one(self, bug, directory):
@@ -158,6 +158,8 @@ class Campaign:
             what = self.misfits
             print(printed)
         what.append(bug.name)
+        if code is None:
+            self.hung.append(bug.name)
         word = {0: "SURVIVED", None: "caught: hangs", FAILED: "caught"}.get(code, f"exit {code}")
         print(f"{word:13} {seconds:5.1f} s  {bug.name}: {bug.test}", flush=True)
 
@@ -165,6 +167,7 @@ class Campaign:
         return {
             "seeded": len(self.bugs),
             "caught": len(self.caught),
+            "of these by a test that did not end": len(self.hung),
             "survivors": self.survivors,
             "misfits": self.misfits,
         }
@@ -177,7 +180,8 @@ def is_kept(report):
 
 def parse(words=None):
     parser = argparse.ArgumentParser(description=__doc__.partition("\n\n")[0])
-    parser.add_argument("--only", metavar="NAME", action="append", help="of the bugs those alone")
+    names = [bug.name for bug in bugs()]
+    parser.add_argument("--only", metavar="NAME", choices=names, action="append", help="those bugs")
     parser.add_argument("--seed", type=int, default=random.randrange(10**6), help="of hypothesis")
     parser.add_argument("--break", dest="breaks", choices=BROKEN)
     return parser.parse_args(words)
