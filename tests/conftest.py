@@ -1,8 +1,13 @@
 import pytest
 from helpers import NOW, Project
+from hypothesis import settings
 
 from litejobs.adapters.sqlite.adapter import SqliteAdapter
 from litejobs.testing import ManualClock
+
+# However slow the machine is: how long an example takes is no fact under test.
+settings.register_profile("tests", deadline=None)
+settings.load_profile("tests")
 
 
 @pytest.fixture

@@ -232,14 +232,23 @@ def test_finding_is_sorting_what_is_due(adapter, clock, jobs, queues, limit):
     assert {id_ for id_, state in rows(adapter) if state == RUNNING} == {job.id for job in jobs}
 
 
+@pytest.mark.parametrize("limit", [1, 9], ids=["one by one", "together"])
 @pytest.mark.parametrize("queues", [("default",), ("default", "other"), ("*",)], ids=str)
-def test_jobs_are_found_one_by_one_in_their_order(adapter, queues):
+def test_jobs_are_found_in_their_order(adapter, queues, limit):
     places = [(50, -1), (50, -2), (51, -9), (49, 0), (50, -2)]
     ids = [schedule(adapter, priority=priority, wait=wait) for priority, wait in places]
 
-    found = [ids.index(id_) for _ in ids for id_ in found_ids(adapter, *queues, limit=1)]
+    found = [ids.index(id_) for _ in ids for id_ in found_ids(adapter, *queues, limit=limit)]
 
     assert found == [3, 1, 4, 0, 2]
+
+
+@pytest.mark.parametrize("queues", [("a", "b"), ("*",)], ids=str)
+def test_jobs_of_several_queues_are_found_in_one_order(adapter, queues):
+    for priority, queue in enumerate("baba"):
+        schedule(adapter, queue=queue, priority=priority)
+
+    assert [found_ids(adapter, *queues, limit=1) for _ in range(4)] == [[1], [2], [3], [4]]
 
 
 # Looking

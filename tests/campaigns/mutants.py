@@ -178,7 +178,7 @@ class Trial:
         self._words = [f"--rootdir={ROOT}", "-n", "0", "-x", "-q", "-p", "no:cacheprovider"]
         # Hypothesis and the mutant are imported before pytest could rewrite their asserts.
         self._words += ["-W", "ignore::pytest.PytestAssertRewriteWarning"]
-        self._words += [f"--hypothesis-seed={seed}"]
+        self._words += [f"--hypothesis-seed={seed}", "--hypothesis-profile=mutants"]
         # Whether they fail is the question, not by how little; and no example is to be kept.
         phases = (Phase.explicit, Phase.generate)
         settings.register_profile("mutants", database=None, phases=phases, deadline=None)
@@ -203,7 +203,6 @@ class Trial:
             nowhere = os.open(os.devnull, os.O_RDWR)
             for descriptor in range(3):
                 os.dup2(nowhere, descriptor)
-            settings.load_profile("mutants")
             if mutant is not None:
                 install(mutant)
             tests = [str(ROOT / "tests" / "rules" / f"test_{file}") for file in sorted(files)]
