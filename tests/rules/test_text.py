@@ -33,9 +33,9 @@ def test_text_that_fits_is_kept_and_what_cannot_be_stored_is_escaped(text, kept)
 
 
 def test_of_longer_text_the_head_and_the_tail_stay():
-    result = cut("h" * 500 + "t" * 510, 100)
+    result = cut("<" + "h" * 500 + "t" * 508 + ">", 100)
 
-    assert result == "h" * 30 + "\n[... cut: 1010 characters in all ...]\n" + "t" * 31
+    assert result == "<" + "h" * 29 + "\n[... cut: 1010 characters in all ...]\n" + "t" * 30 + ">"
     assert len(result) == 100
 
 
