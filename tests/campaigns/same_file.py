@@ -4,7 +4,7 @@ One file, one process: the app's own connections beside those of litejobs.
     python tests/campaigns/same_file.py --runs 20 --seed 1
 
 Each run is a fresh process. In it threads write to tables of their own by the standard library's
-sqlite3, by SQLAlchemy and by Django (those that are installed: ``pip install '.[campaigns]'``), open
+sqlite3, by SQLAlchemy and by Django (those that are there: ``pip install '.[campaigns]'``), open
 and close connections meanwhile, and store jobs by ``later``, which a worker on a thread settles.
 Another process, started when that one has ended, looks whether every row and job is there whose
 commit returned, and whether the file is sound. Anything else breaks the promise: exit code 1.
@@ -163,7 +163,7 @@ def run(directory, options, seed):
         "doubled": len(told["done"]) - len(set(told["done"])),
         "left": len(seen["found"].get("later", ())),
         "corrupt": corrupt,
-        "errors": len(told["errors"]),
+        "errors": told["errors"],
     }
 
 
@@ -205,7 +205,8 @@ def main(words=None):
     options = parse(words)
     chance = random.Random(options.seed)
     keys = ("rows", "jobs", "died", "lost", "doubled", "left", "corrupt", "errors")
-    report = {"runs": options.runs, "libraries": LIBRARIES, "bad runs": 0} | dict.fromkeys(keys, 0)
+    report = {"runs": options.runs, "libraries": LIBRARIES, "bad runs": 0}
+    report |= dict.fromkeys(keys, 0) | {"errors": []}
     for _ in range(options.runs):
         with tempfile.TemporaryDirectory(prefix="campaign-") as directory:
             figures = run(directory, options, chance.random())

@@ -41,8 +41,10 @@ def run(number, seconds=0, load=""):
     note("done", number)
 """
 PRODUCER = """
-import json, sys, time
+import json, logging, sys, time
 from app import later, note, run
+
+logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(levelname)-7s %(message)s")
 
 first, last, pause, seconds, load = json.loads(sys.argv[1])
 for number in range(first, last):
@@ -132,6 +134,10 @@ class Stage:
             for line in lines
             if line is not None
         ]
+
+    def texts(self):
+        """All that each process has printed."""
+        return [self.text(process) for process in self._processes]
 
     def text(self, process):
         """All that a process has printed."""
