@@ -47,8 +47,8 @@ BROKEN = {
 
 def run(directory, options, durability):
     """One run in *directory*, to the end of the last job; its figures."""
-    broken = BROKEN.get(options.breaks, "")
-    with Stage(directory, breaks=broken, durability=durability) as stage:
+    broken = [BROKEN[options.breaks]] if options.breaks else []
+    with Stage(directory, *broken, durability=durability) as stage:
         began = time.monotonic()
         chance = random.Random(options.seed)
         share = -(-options.jobs // options.producers)

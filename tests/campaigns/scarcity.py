@@ -176,20 +176,21 @@ class NoRoom(Scarce):
     )
 
     def play(self):
-        producer = self.stage.producer(0, EVER, pause=0.004, seconds=0.008, load=3000)
+        # More than the worker can do: it always has something to record.
+        producer = self.stage.producer(0, EVER, pause=0.015, seconds=0.03, load=3000)
         self.more("stored")
         runner = self.stage.runner()
-        others = [self.stage.producer(EVER, 2 * EVER, pause=0.004, load=3000)]
+        other = self.stage.producer(EVER, 2 * EVER, pause=0.015, load=3000)
         self.more("done")
         for _ in range(self.options.rounds):
             time.sleep(self.chance.uniform(0.1, 0.5))
-            with self.shortage([producer, *others, runner]):
+            with self.shortage([producer, other, runner]):
                 self.more("refused")
                 self.until("worker's word", lambda: self.troubles(runner)[-1:] == ["begins"])
-                time.sleep(self.chance.uniform(0.5, 1.5))
+                time.sleep(self.chance.uniform(0.3, 0.6 if self.options.small else 2.0))
             self.more("stored")
             self.until("worker's relief", lambda: self.troubles(runner)[-1:] == ["ends"])
-        self.wind_down([producer, *others], runner)
+        self.wind_down([producer, other], runner)
         self.figures |= {
             "shortages": self.options.rounds,
             "begun meanwhile": self.begun_in_trouble(runner),
@@ -453,8 +454,9 @@ def play(name, options):
         place.mkdir()
         if name == "disk":
             stack.enter_context(file_system(place, ROOM))
-        code = (SMALL if options.small else "") + BROKEN.get(options.breaks, "")
-        stage = Stage(directory, breaks=code, database=str(place / "jobs.sqlite"))
+        code = [SMALL] if options.small else []
+        code += [BROKEN[options.breaks]] if options.breaks else []
+        stage = Stage(directory, *code, database=str(place / "jobs.sqlite"))
         stack.enter_context(stage)
         scenario = SCENARIOS[name](stage, options)
         began = time.monotonic()

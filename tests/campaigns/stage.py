@@ -72,8 +72,8 @@ _LINE = re.compile(r"(\d{4}-\d\d-\d\d \d\d:\d\d:\d\d),(\d{3}) (WARNING|ERROR) +(
 class Stage:
     """A project in *directory*, with processes that are ended on the way out."""
 
-    def __init__(self, directory, *, breaks="", **environment):
-        """*breaks* is code that every Python process runs first, to break a guard there."""
+    def __init__(self, directory, *first_code, **environment):
+        """*first_code* is what every Python process runs first, to break a guard there."""
         self.directory = Path(directory)
         self.file = Path(environment.get("database", self.directory / "jobs.sqlite"))
         self._environment = os.environ | environment
@@ -82,10 +82,10 @@ class Stage:
             (self.directory / f"{name}.py").write_text(text)
         (self.directory / "pyproject.toml").write_text("")
         (self.directory / "log.txt").write_text("")
-        if breaks:
+        if first_code:
             first = self.directory / "first"
             first.mkdir()
-            (first / "sitecustomize.py").write_text(textwrap.dedent(breaks))
+            (first / "sitecustomize.py").write_text("".join(map(textwrap.dedent, first_code)))
             self._environment["PYTHONPATH"] = str(first)
 
     def __enter__(self):
@@ -106,7 +106,7 @@ class Stage:
                 command,
                 cwd=self.directory,
                 env=self._environment | environment,
-                stdin=subprocess.PIPE,
+                stdin=subprocess.DEVNULL,
                 stdout=said,
                 stderr=said,
             )
