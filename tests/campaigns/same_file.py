@@ -25,7 +25,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 LIBRARIES = ["sqlite3", *(name for name in ("sqlalchemy", "django") if find_spec(name))]
-STUCK = 60  # seconds after which a process counts as dead
+STUCK = 180  # seconds after which a process counts as dead
 BROKEN = {"apsw": "apsw"}  # the driver
 APP = """
 import json, random, sqlite3, sys, threading, time
@@ -43,7 +43,7 @@ def run(number):
     done.append(number)
 
 def by_sqlite3():
-    with closing(sqlite3.connect(file, timeout=10, isolation_level=None)) as connection:
+    with closing(sqlite3.connect(file, timeout=30, isolation_level=None)) as connection:
         connection.execute("CREATE TABLE of_sqlite3 (number INTEGER)")
         yield
         while True:
@@ -51,7 +51,7 @@ def by_sqlite3():
 
 def by_sqlalchemy():
     from sqlalchemy import create_engine, text
-    engine = create_engine(f"sqlite:///{file}", connect_args={"timeout": 10})
+    engine = create_engine(f"sqlite:///{file}", connect_args={"timeout": 30})
     with engine.begin() as connection:
         connection.execute(text("CREATE TABLE of_sqlalchemy (number INTEGER)"))
     yield
@@ -63,7 +63,7 @@ def by_sqlalchemy():
 def by_django():
     import django
     from django.conf import settings
-    database = {"ENGINE": "django.db.backends.sqlite3", "NAME": file, "OPTIONS": {"timeout": 10}}
+    database = {"ENGINE": "django.db.backends.sqlite3", "NAME": file, "OPTIONS": {"timeout": 30}}
     settings.configure(DATABASES={"default": database})
     django.setup()
     from django.db import connection, transaction
@@ -96,7 +96,7 @@ def write(name):
             writer.send(number)
             numbers.append(number)
             if chance.random() < 0.02:  # somebody looks in
-                with closing(sqlite3.connect(file, timeout=10)) as connection:
+                with closing(sqlite3.connect(file, timeout=30)) as connection:
                     connection.execute("SELECT count(*) FROM sqlite_master").fetchall()
     except Exception as error:
         errors.append(f"{name}: {type(error).__name__}: {error}")
@@ -122,7 +122,7 @@ print(json.dumps({"stored": stored, "done": done, "errors": errors}), flush=True
 LOOK = """
 import json, sqlite3, sys
 file, *libraries = sys.argv[1:]
-connection = sqlite3.connect(file, timeout=10)
+connection = sqlite3.connect(file, timeout=30)
 
 def numbers(sql):
     try:

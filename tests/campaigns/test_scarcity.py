@@ -5,8 +5,9 @@ import sys
 
 import pytest
 import scarcity
+from long_ones import long
 
-SMALL = ["--small", "--rounds", "1", "--quiet", "10", "--seed", "3"]
+SMALL = ["--small", "--rounds", "1", "--quiet", "30", "--seed", "3"]
 on_linux = pytest.mark.skipif(sys.platform != "linux", reason="limits of a process that runs")
 as_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root may mount a file system")
 
@@ -15,12 +16,12 @@ as_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root may mount a fi
 @pytest.mark.parametrize(
     "scenario",
     [
-        pytest.param("disk", marks=as_root),
+        pytest.param("disk", marks=[as_root, long]),
         "file-size",
-        "directory",
-        "descriptors",
-        "reader",
-        "lock",
+        pytest.param("directory", marks=long),
+        pytest.param("descriptors", marks=long),
+        pytest.param("reader", marks=long),
+        pytest.param("lock", marks=long),
     ],
 )
 def test_nothing_is_lost_and_all_is_said_where_something_is_scarce(scenario):
@@ -34,10 +35,10 @@ def test_nothing_is_lost_and_all_is_said_where_something_is_scarce(scenario):
 @pytest.mark.parametrize(
     ("guard", "scenario", "key"),
     [
-        ("deaf", "file-size", "lost"),
-        ("dropped", "file-size", "doubled"),
         ("silent", "lock", "unsaid"),
-        ("busy-timeout", "lock", "signal heard after ms"),
+        pytest.param("busy-timeout", "lock", "signal heard after ms", marks=long),
+        pytest.param("deaf", "file-size", "lost", marks=long),
+        pytest.param("dropped", "file-size", "doubled", marks=long),
     ],
 )
 def test_the_campaign_sees_a_broken_guard(guard, scenario, key):
