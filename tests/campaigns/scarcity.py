@@ -111,7 +111,6 @@ class Scarce:
         self.stage = stage
         self.options = options
         self.chance = random.Random(options.seed)
-        self.printed = []  # by commands
         self.figures = {}
 
     def play(self):
@@ -121,7 +120,7 @@ class Scarce:
         """What the log and the processes say."""
         lines = self.stage.lines()
         refused = [line for line in lines if line[0] == "refused"]
-        texts = [*self.stage.texts(), *self.printed, *(line[4] for line in refused)]
+        texts = [*self.stage.texts(), *(line[4] for line in refused)]
         return self.stage.tally() | {
             "surprises": sum(line[3] not in self.refusals for line in refused),
             "tracebacks": sum(text.count("Traceback") for text in texts),
@@ -304,9 +303,9 @@ class Descriptors(Scarce):
             self.stage.producer(first, first + 3, before=before).wait(DEADLINE)
             codes[limit] = self.litejobs("workoff", "--app", "app", before=before)
         self.figures["exit codes of workoff"] = codes
-        self.later()
+        self.in_mid_run()
 
-    def later(self):
+    def in_mid_run(self):
         """A runner whose performer dies when no other can be started."""
         from resource import RLIMIT_NOFILE, prlimit
 
