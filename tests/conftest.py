@@ -28,6 +28,7 @@ def pytest_runtest_call(item):
     assert outside_sqlite.seen() == ""
     return result
 
+
 # However slow the machine is: how long an example takes is no fact under test.
 settings.register_profile("tests", deadline=None)
 settings.load_profile("tests")
