@@ -1,13 +1,12 @@
 """The write-ahead log: how large it may become, and who says so. On both libraries."""
 
 import logging
-import sqlite3
-from contextlib import closing
 
 import pytest
 
 from litejobs.adapters.sqlite import wal
 from litejobs.adapters.sqlite.adapter import SqliteAdapter
+from litejobs.adapters.sqlite.connection import Connection
 from litejobs.job import NewJob
 
 LARGE = NewJob("x" * 1_000_000, "default", 50, 0)
@@ -19,13 +18,14 @@ def small_limit(monkeypatch):
 
 
 @pytest.fixture
-def reader(adapter, database):
-    """A connection of another program, in a transaction that has read something."""
+def reader(adapter, database, driver):
+    """Another connection, in a transaction that has read something."""
     adapter.open()
-    with closing(sqlite3.connect(database, isolation_level=None)) as connection:
-        connection.execute("BEGIN")
-        connection.execute("SELECT count(*) FROM background_jobs").fetchall()
-        yield connection
+    connection = Connection(str(database), driver, "full")
+    connection.execute("BEGIN")
+    connection.execute("SELECT count(*) FROM background_jobs")
+    yield connection
+    connection.close()
 
 
 def said(adapter, caplog):
@@ -78,6 +78,21 @@ def test_once_the_reader_is_gone_the_log_is_small_again_and_nothing_is_said(
     assert wal.size(str(database)) <= wal.LIMIT
     assert said(adapter, caplog) == []
     small.close()
+
+
+def test_a_log_that_is_half_as_large_as_it_may_be_is_emptied(
+    small_limit, adapter, database, caplog
+):
+    adapter.schedule([LARGE])
+    size = wal.size(str(database))
+    assert said(adapter, caplog) == []
+    assert wal.size(str(database)) == size
+
+    adapter.schedule([LARGE])
+    assert said(adapter, caplog) == []
+
+    assert wal.size(str(database)) == 0
+    assert adapter.connection.execute("SELECT count(*) FROM background_jobs") == [(2,)]
 
 
 def test_a_log_that_nobody_keeps_from_starting_anew_stays_small(

@@ -72,10 +72,10 @@ def run(directory, options, durability):
             processes[number].wait()
         stage.wait_until_done(options.quiet)
         said = [text for worker in workers for _, text in stage.said(worker)]
-        waits_told = sum("has been locked by another program for" in text for text in said)
+        waited = [text for text in said if "has been locked by another program for" in text]
         return stage.tally() | {
-            "errors of workers": len(said) - waits_told,
-            "workers' waits above 1 s": waits_told,
+            "errors of workers": sorted(set(said) - set(waited)),
+            "workers' waits above 1 s": len(waited),
             **waits([line for line in stage.lines() if line[0] == "stored" and line[2] % share]),
             "seconds": round(time.monotonic() - began),
         }

@@ -21,6 +21,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+from collections import Counter
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -99,7 +100,7 @@ def write(name):
                 with closing(sqlite3.connect(file, timeout=30)) as connection:
                     connection.execute("SELECT count(*) FROM sqlite_master").fetchall()
     except Exception as error:
-        errors.append(f"{name}: {type(error).__name__}: {error}")
+        errors.append(f"{name}: {type(error).__name__}")
         opened.abort()
     finally:
         writer.close()
@@ -213,6 +214,7 @@ def main(words=None):
         report["bad runs"] += any(figures.get(key) for key in keys[2:])
         for key, value in figures.items():
             report[key] += value
+    report["errors"] = Counter(report["errors"])
     report["seed"] = options.seed
     print(json.dumps(report))
     return report

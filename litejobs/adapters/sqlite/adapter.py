@@ -321,6 +321,8 @@ class SqliteAdapter(BaseAdapter):
         return recover(self, dead, limits_of) if dead else []
 
     def check(self) -> None:
+        if wal.is_to_be_emptied(self.path):
+            self.connection.empty_log()
         self._log_watch.look()
 
     def held_by(self, worker: str) -> list[StoredJob]:

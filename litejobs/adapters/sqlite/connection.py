@@ -39,6 +39,8 @@ _BAD_FILE = {
 # five hundred jobs. Up to 4,062 a page is found in one step, https://sqlite.org/walformat.html, but
 # while the -wal grows, in the first round, commits wait longer than when they write over it.
 _CHECKPOINT = 2000
+# Seconds, and between two tries: one needs a moment in which nobody else reads or writes.
+_EMPTYING, _EMPTYING_PAUSE = 0.05, 0.0003
 
 
 class Connection:
@@ -133,6 +135,19 @@ class Connection:
         finally:
             self._inside = False
             self.in_use.release()
+
+    def empty_log(self) -> None:
+        """
+        Copy all of the write-ahead log into the database and cut it off, if that can be had now.
+
+        Writers wait while it is copied. With a reader in the way less is done, which is no error.
+        """
+        end = time.monotonic() + _EMPTYING
+        while time.monotonic() < end:
+            [(is_busy, *_)] = self.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+            if not is_busy:
+                return
+            time.sleep(_EMPTYING_PAUSE)
 
     def close(self) -> None:
         """Close the file; a statement that comes later opens it again."""

@@ -2,7 +2,9 @@
 The write-ahead log as a file: how large it is, and a word about it when it cannot be started anew.
 
 SQLite starts it anew when all that is in it has been copied into the database and nobody reads it
-any more. While a transaction stays open that has read something, every commit makes it longer:
+any more. Where many processes write without a pause that moment does not come by itself, and
+somebody has to keep the others off. While a transaction stays open that has read something, nobody
+can, and every commit makes it longer:
 https://sqlite.org/wal.html#avoiding_excessively_large_wal_files
 """
 
@@ -16,6 +18,11 @@ LIMIT = 64 * 1024 * 1024  # bytes that it keeps on disk when it is started anew
 def size(database: str) -> int:
     """Bytes of the log of that database, 0 where there is none."""
     return file.size(f"{database}-wal")
+
+
+def is_to_be_emptied(database: str) -> bool:
+    """Whether it is half as large as it may become, so that somebody should see to it."""
+    return size(database) > LIMIT // 2
 
 
 def complaint(database: str, size: int) -> str | None:
