@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from litejobs.job import Job, NewJob, StoredJob
     from litejobs.manager import JobManager
     from litejobs.processes.background import BackgroundProcess
+    from litejobs.retention import Keep
     from litejobs.scheduler import ScheduledJob, Scheduler
 
 __all__ = [
@@ -45,6 +46,7 @@ __all__ = [
     "Job",
     "JobManager",
     "JobTimeout",
+    "Keep",
     "LitejobsError",
     "NewJob",
     "ScheduledJob",
@@ -74,6 +76,7 @@ _HOMES = {
     "Job": ("litejobs.job", "Job"),
     "JobManager": ("litejobs.manager", "JobManager"),
     "JobTimeout": ("litejobs.errors", "JobTimeout"),
+    "Keep": ("litejobs.retention", "Keep"),
     "LitejobsError": ("litejobs.errors", "LitejobsError"),
     "NewJob": ("litejobs.job", "NewJob"),
     "ScheduledJob": ("litejobs.scheduler", "ScheduledJob"),

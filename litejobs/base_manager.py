@@ -22,6 +22,7 @@ from litejobs.config import (
     check_queue,
     check_queues,
     check_whole,
+    in_seconds,
 )
 from litejobs.errors import ConfigurationError, SchedulingError
 from litejobs.job import Job, OwnLimits
@@ -118,7 +119,8 @@ class BaseManager(ABC):
         Declare *perform* as a job, stored in *queue* with *priority* (lower runs first).
 
         *properties* become attributes of the job. *own_limits* are max_attempts, max_runtime
-        (seconds), delete_successful_jobs and delete_failed_jobs; they win over the group's.
+        (seconds), delete_successful_jobs and delete_failed_jobs (True, False, or seconds or a
+        timedelta after which the row goes); they win over the group's.
 
         Raises ConfigurationError when an option is not of its kind, when the queue is not declared,
         and when *perform* is no function made by ``def``.
@@ -135,7 +137,7 @@ class BaseManager(ABC):
             owner=self,
             queue=queue,
             priority=check_priority(priority),
-            own_limits=own_limits,
+            own_limits=in_seconds(own_limits),
             properties=properties,
         )
         self.declared[path_of(perform), job.name] = job

@@ -7,6 +7,7 @@ import logging
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields
+from datetime import timedelta
 from typing import Any, TypeVar
 
 from litejobs import defaults
@@ -18,6 +19,7 @@ MAX_COUNT = 256
 MAX_ATTEMPTS = 1_000_000
 MAX_TENURE = 1_000_000_000  # jobs or MiB
 MAX_SECONDS = 366 * 24 * 3600 * 100  # a hundred years
+_DELETIONS = ("delete_successful_jobs", "delete_failed_jobs")
 MIN_PRIORITY, MAX_PRIORITY = -(2**63), 2**63 - 1
 
 
@@ -57,10 +59,11 @@ class WorkerGroup:
     max_attempts: int = defaults.MAX_ATTEMPTS
     #: Seconds that a run may take; then a process is stopped, a thread only told of.
     max_runtime: float = defaults.MAX_RUNTIME
-    #: Whether the row of a job that used up its attempts goes.
-    delete_failed_jobs: bool = defaults.DELETE_FAILED_JOBS
-    #: Whether the row of a job that succeeded goes.
-    delete_successful_jobs: bool = defaults.DELETE_SUCCESSFUL_JOBS
+    #: Whether the row of a job that used up its attempts goes, or after how long (seconds or a
+    #: timedelta); False: as the adapter's retention says.
+    delete_failed_jobs: bool | float | timedelta = defaults.DELETE_FAILED_JOBS
+    #: As that, of a job that succeeded.
+    delete_successful_jobs: bool | float | timedelta = defaults.DELETE_SUCCESSFUL_JOBS
     #: Seconds between two looks of an idle worker that nobody wakes.
     sleep_delay: float = defaults.SLEEP_DELAY
     #: Jobs after which a worker process is replaced; None: never. Not for threads.
@@ -114,7 +117,7 @@ class WorkerGroup:
     @property
     def limits(self) -> Limits:
         """The limits that hold for jobs which bring none of their own."""
-        return Limits(**limits_of(self))
+        return Limits(**in_seconds(limits_of(self)))
 
 
 def takes(queues: Sequence[str], queue: str) -> bool:
@@ -133,9 +136,21 @@ def check_limits(options: Mapping[str, Any]) -> None:
         check_whole("max_attempts", options["max_attempts"], at_least=1, at_most=MAX_ATTEMPTS)
     if "max_runtime" in options:
         check_seconds("max_runtime", options["max_runtime"], above_zero=True)
-    for key in ("delete_successful_jobs", "delete_failed_jobs"):
-        if not isinstance(options.get(key, False), bool):
-            raise ConfigurationError(f"{key} must be True or False, got {options[key]!r}")
+    for key in _DELETIONS:
+        value = options.get(key, False)
+        if isinstance(value, bool):
+            continue
+        if not isinstance(value, int | float | timedelta):
+            raise ConfigurationError(f"{key} must be True, False or a time, got {value!r}")
+        seconds(key, value, above_zero=True)
+
+
+def in_seconds(options: Mapping[str, Any]) -> dict[str, Any]:
+    """Limits that were checked, with times as seconds."""
+    return {
+        key: value.total_seconds() if isinstance(value, timedelta) else value
+        for key, value in options.items()
+    }
 
 
 def check_keys(options: Mapping[str, Any], known: Iterable[str], *, of: str) -> None:
@@ -192,6 +207,14 @@ def check_seconds(key: str, value: object, *, above_zero: bool = False) -> None:
     if value < 0 or (above_zero and value == 0):
         least = "more than" if above_zero else "at least"
         raise ConfigurationError(f"{key} must be {least} 0 seconds, got {quoted(value)}")
+
+
+def seconds(key: str, value: object, *, above_zero: bool = False) -> float:
+    """A duration in seconds, given as that or as a timedelta; raises ConfigurationError."""
+    if isinstance(value, timedelta):
+        value = value.total_seconds()
+    check_seconds(key, value, above_zero=above_zero)
+    return value  # type: ignore[return-value]  # check_seconds leaves nothing but numbers
 
 
 def check_queues(queues: object) -> tuple[str, ...]:

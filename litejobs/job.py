@@ -3,6 +3,7 @@
 import functools
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from datetime import timedelta
 from typing import Any, Generic, Literal, NamedTuple, ParamSpec, TypedDict, TypeVar
 
 from litejobs import defaults
@@ -18,8 +19,8 @@ class Limits:
 
     max_attempts: int = defaults.MAX_ATTEMPTS
     max_runtime: float = defaults.MAX_RUNTIME  # seconds
-    delete_successful_jobs: bool = defaults.DELETE_SUCCESSFUL_JOBS
-    delete_failed_jobs: bool = defaults.DELETE_FAILED_JOBS
+    delete_successful_jobs: bool | float = defaults.DELETE_SUCCESSFUL_JOBS  # or after seconds
+    delete_failed_jobs: bool | float = defaults.DELETE_FAILED_JOBS
 
     def overridden(self, own: Mapping[str, Any]) -> "Limits":
         """These limits with *own* in place of the like-named ones."""
@@ -31,8 +32,8 @@ class OwnLimits(TypedDict, total=False):
 
     max_attempts: int
     max_runtime: float  # seconds
-    delete_successful_jobs: bool
-    delete_failed_jobs: bool
+    delete_successful_jobs: bool | float | timedelta  # at once, never, or after so long
+    delete_failed_jobs: bool | float | timedelta
 
 
 class NewJob(NamedTuple):  # made for each later(), where a frozen dataclass takes thrice as long
@@ -65,6 +66,7 @@ class Outcome(NamedTuple):
     run_at: int | None = None  #: of an error: when to try again, milliseconds since 1970, UTC
     delete: bool = False  #: of a success or a failure: the row goes
     crashed: bool = False  #: of an error or a failure: a process died in the run
+    keep: float | None = None  #: of a row that stays: seconds until it may go; None: not said
 
 
 Settlement = tuple[StoredJob, Outcome]

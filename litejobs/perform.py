@@ -100,7 +100,7 @@ def _storage(adapter: BaseAdapter) -> Storage | str:
     """What a runner needs to open the adapter, or its name where it cannot."""
     if type(adapter) is not SqliteAdapter:
         return printable(adapter.describe())
-    return Storage(adapter.path, adapter.table, adapter.durability, adapter.mode)
+    return Storage(adapter.path, adapter.table, adapter.durability, adapter.mode, adapter.retention)
 
 
 def _set_up_logs(start: Start, manager: BaseManager, group: WorkerGroup) -> None:

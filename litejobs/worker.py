@@ -101,6 +101,8 @@ class Worker:
         self._heeded = stop.count
         adapter.give_up_when(lambda: stop.count != self._heeded)
         self._recover_at = 0.0 if adapter.recovers else math.inf  # by time.monotonic()
+        self._sweep_at = 0.0 if adapter.sweeps else math.inf
+        self._sweeps_on = False  # there is more to delete
 
     def work_once(self) -> bool:
         """Record what is done, find what can begin, hand it out; False if nothing moved."""
@@ -142,8 +144,16 @@ class Worker:
                     log.info("the code has changed: jobs that did not load are tried again")
                     self.executor.renew()
                     self.adapter.reload()
+            if now >= self._sweep_at:
+                self._sweep()
         except (DiskError, DatabaseBusyError) as error:
             self._trouble.note(error)
+
+    def _sweep(self) -> None:
+        """Jobs that were kept long enough go, some at a time."""
+        self._sweeps_on = self.adapter.sweep()
+        pause = defaults.SWEEP_REST if self._sweeps_on else defaults.SWEEP_PAUSE
+        self._sweep_at = time.monotonic() + pause
 
     def _recover(self) -> None:
         """Jobs whose worker has died are tried again, or given up."""
@@ -161,7 +171,7 @@ class Worker:
     def _work_is_left(self, finds: list[Find]) -> bool:
         """Finish if nothing is due; else whether to look again at once, for a race was lost."""
         try:
-            self.finished = not self.adapter.is_due(self.executor.queues)
+            self.finished = not (self._sweeps_on or self.adapter.is_due(self.executor.queues))
             # What is due for a place that is not ready yet has to wait for it.
             return self.adapter.is_due({queue for find in finds for queue in find.queues})
         except (DiskError, DatabaseBusyError) as error:
@@ -186,8 +196,8 @@ class Worker:
         longest = self.executor.patience()
         if self.stop.requested or not self.executor.wanted():
             return longest
-        until_recovery = max(0.0, self._recover_at - time.monotonic())
-        return min(longest, self.sleep_delay, self._until_next(), until_recovery)
+        until_upkeep = max(0.0, min(self._recover_at, self._sweep_at) - time.monotonic())
+        return min(longest, self.sleep_delay, self._until_next(), until_upkeep)
 
     def _exchange(self, finds: list[Find]) -> list[list[StoredJob]]:
         """Outcomes that cannot be recorded are kept, and nothing new is found before they are."""

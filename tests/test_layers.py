@@ -16,7 +16,7 @@ PACKAGE = Path(litejobs.__file__).parent
 # Lowest first; within a floor imports are free as long as there is no cycle.
 FLOORS = [
     {"errors", "defaults", "clock", "stop"},
-    {"job", "config", "logs"},
+    {"job", "config", "logs", "retention"},
     {"codecs", "program", "project", "rules"},
     {"context", "run_directory"},
     {"adapters"},

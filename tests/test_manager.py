@@ -223,7 +223,10 @@ def test_a_job_is_called_like_its_function_and_says_what_it_is(manager):
         ({"proprity": 3}, "'proprity' is not an option of a job; did you mean 'priority'"),
         ({"max_attempts": 0}, "max_attempts must be at least 1, got 0"),
         ({"max_runtime": 0}, "max_runtime must be more than 0 seconds, got 0"),
-        ({"delete_failed_jobs": "yes"}, "delete_failed_jobs must be True or False, got 'yes'"),
+        (
+            {"delete_failed_jobs": "yes"},
+            "delete_failed_jobs must be True, False or a time, got 'yes'",
+        ),
         ({"priority": "high"}, "priority must be a whole number, got 'high'"),
         ({"queue": "emial"}, "queue 'emial' is not one of the declared queues: default, email"),
         ({"queue": ""}, "'' cannot name a queue"),

@@ -17,7 +17,7 @@ from helpers import DEADLINE, NOW, living, wait_until
 from hypothesis import given
 from hypothesis import strategies as st
 
-from litejobs import defaults
+from litejobs import Keep, defaults
 from litejobs.errors import ConfigurationError, DiskError, LitejobsError, UnusableAppError
 from litejobs.handler import write
 from litejobs.job import Find, Limits, Outcome, StoredJob
@@ -1458,7 +1458,12 @@ def test_a_performer_tells_what_its_app_is(project, alone):
             schedule = find = success = error = failure = clear = None
 
         jobs = JobManager(
-            {"plain": Plain(), "sqlite": SqliteAdapter("db.sqlite", durability="normal")},
+            {
+                "plain": Plain(),
+                "sqlite": SqliteAdapter(
+                    "db.sqlite", durability="normal", retention={"failed": Keep(age=60, count=9)}
+                ),
+            },
             queues=["a", "b"],
             workers=[WorkerGroup(adapter="sqlite", queue=["a", "b"], count=3, sleep_delay=2)],
         )
@@ -1471,9 +1476,10 @@ def test_a_performer_tells_what_its_app_is(project, alone):
     channel.send(Start("app", str(project.directory), None, 0, logging.INFO))
 
     file = str(project.directory / "db.sqlite")
+    retention = {"succeeded": Keep(age=7 * 24 * 3600), "failed": Keep(age=60, count=9)}
     assert channel.receive().manifest == Manifest(
         (Group("sqlite", ("a", "b"), 3, Limits(), 2),),
-        {"plain": "Plain", "sqlite": Storage(file, "background_jobs", "normal", 0o600)},
+        {"plain": "Plain", "sqlite": Storage(file, "background_jobs", "normal", 0o600, retention)},
         (DeclaredJob("app.py", "greet", {"max_attempts": 1}),),
         Home("app", "jobs", str(project.directory / "app.py"), ("a", "b")),
     )

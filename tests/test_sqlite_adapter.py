@@ -21,10 +21,12 @@ OFF, NORMAL, FULL = range(3)
 OUTCOMES = {
     "success": Outcome("success"),
     "deleted success": Outcome("success", delete=True),
+    "success kept for a minute": Outcome("success", keep=60),
     "error": Outcome("error", "oh", run_at=1),
     "crash": Outcome("error", "oh", run_at=1, crashed=True),
     "failure": Outcome("failure", "oh"),
     "deleted failure": Outcome("failure", "oh", delete=True),
+    "failure kept for a minute": Outcome("failure", "oh", keep=60),
     "unloadable": Outcome("unloadable", "gone"),
     "released": Outcome("released"),
 }
@@ -1119,16 +1121,16 @@ class ListAdapter(BaseAdapter):
         self.asked.append(("find", worker, queues, max_runtime, limit))
         return []
 
-    def success(self, job, *, delete):
-        self.asked.append(("success", delete))
+    def success(self, job, *, delete, keep=None):
+        self.asked.append(("success", delete, keep))
         return self.holds
 
     def error(self, job, error, run_at):
         self.asked.append(("error", error, run_at))
         return self.holds
 
-    def failure(self, job, error, *, delete):
-        self.asked.append(("failure", error, delete))
+    def failure(self, job, error, *, delete, keep=None):
+        self.asked.append(("failure", error, delete, keep))
         return self.holds
 
     def clear(self):
@@ -1141,12 +1143,14 @@ STORED = StoredJob(1, "q", 50, 1234, 1, "w", json.dumps({}))
 @pytest.mark.parametrize(
     ("outcome", "asked"),
     [
-        ("success", ("success", False)),
-        ("deleted success", ("success", True)),
+        ("success", ("success", False, None)),
+        ("deleted success", ("success", True, None)),
+        ("success kept for a minute", ("success", False, 60)),
         ("error", ("error", "oh", 1)),
-        ("failure", ("failure", "oh", False)),
-        ("deleted failure", ("failure", "oh", True)),
-        ("unloadable", ("failure", "gone", False)),
+        ("failure", ("failure", "oh", False, None)),
+        ("deleted failure", ("failure", "oh", True, None)),
+        ("failure kept for a minute", ("failure", "oh", False, 60)),
+        ("unloadable", ("failure", "gone", False, None)),
         ("released", ("error", "stopped before it was finished", 1234)),
     ],
 )
@@ -1168,7 +1172,7 @@ def test_a_small_adapter_exchanges_step_by_step():
 
     assert found == [[], []]
     assert adapter.asked == [
-        ("success", False),
+        ("success", False, None),
         ("find", "one", ("a",), 60, 2),
         ("find", "two", ("b",), 70, 1),
     ]
@@ -1195,6 +1199,7 @@ def test_a_small_adapter_knows_nothing_more():
     assert adapter.next_run_at() is None
     assert adapter.get_meta("key") is None
     assert adapter.run_directory is None
+    assert adapter.sweep() is False
 
 
 @pytest.mark.parametrize(

@@ -8,6 +8,7 @@ import time
 
 import pytest
 
+from litejobs import defaults
 from litejobs.adapters.sqlite import connection
 from litejobs.adapters.sqlite.adapter import SqliteAdapter
 from litejobs.adapters.sqlite.inspection import Inspection
@@ -48,8 +49,9 @@ def no_calls():
 def make_worker(adapter, clock, request, monkeypatch):
     stops = []
 
-    def make(limits=DEFAULTS, *, recovers=False, **options):
+    def make(limits=DEFAULTS, *, recovers=False, sweeps=False, **options):
         monkeypatch.setattr(type(adapter), "recovers", recovers)
+        monkeypatch.setattr(type(adapter), "sweeps", sweeps)
         loader = Loader({}, request.path.parent)
         execution = Execution(loader, limits, clock, logging.getLogger("litejobs"))
         stop = Stop()
@@ -744,3 +746,48 @@ def test_a_request_that_was_heeded_ends_no_later_wait(worker, adapter):
     worker.work_once()
 
     assert not adapter._connections.is_impatient()
+
+
+def over(adapter, clock, count, age):
+    """Jobs that succeeded that long ago and stayed."""
+    clock.advance(-age)
+    for _ in range(count):
+        schedule(adapter, clock, note, "")
+        [job] = adapter.find(worker="w", queues=["*"], max_runtime=60)
+        adapter.success(job, delete=False)
+    clock.advance(age)
+
+
+def test_a_worker_lets_old_jobs_go_when_it_starts_and_each_minute(
+    make_worker, adapter, clock, monotonic
+):
+    worker = make_worker(sweeps=True, sleep_delay=1000)
+    over(adapter, clock, 1, defaults.KEEP_SUCCEEDED)
+    worker.work_once()
+    assert states(adapter) == {}
+    over(adapter, clock, 1, defaults.KEEP_SUCCEEDED)
+    worker.work_once()
+    assert len(states(adapter)) == 1
+    assert worker.patience() == defaults.SWEEP_PAUSE
+
+    monotonic(defaults.SWEEP_PAUSE)
+    worker.work_once()
+
+    assert states(adapter) == {}
+
+
+def test_a_workoff_ends_when_all_old_jobs_are_gone(
+    make_worker, adapter, clock, monotonic, monkeypatch
+):
+    monkeypatch.setattr(defaults, "CHANGE_BATCH", 2)
+    worker = make_worker(sweeps=True, workoff=True)
+    over(adapter, clock, 3, defaults.KEEP_SUCCEEDED)
+
+    worker.work_once()
+    assert not worker.finished
+    assert worker.patience() == pytest.approx(defaults.SWEEP_REST)
+    monotonic(defaults.SWEEP_REST)
+    worker.work_once()
+
+    assert worker.finished
+    assert states(adapter) == {}

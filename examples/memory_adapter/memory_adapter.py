@@ -80,13 +80,22 @@ class MemoryAdapter(BaseAdapter):
                 row |= {"state": "running", "locked_by": worker, "locked_at": now}
             return [StoredJob(**{key: row[key] for key in FIELDS}) for row in due]
 
-    def success(self, job: StoredJob, *, delete: bool) -> bool:
+    # What is kept stays: *keep*, the seconds for which it has to, is for storage that sweeps.
+
+    def success(self, job: StoredJob, *, delete: bool, keep: float | None = None) -> bool:  # noqa: ARG002
         return self._settle(job, state="deleted" if delete else "succeeded")
 
     def error(self, job: StoredJob, error: str, run_at: int) -> bool:
         return self._settle(job, state="waiting", last_error=error, run_at=run_at)
 
-    def failure(self, job: StoredJob, error: str, *, delete: bool) -> bool:
+    def failure(
+        self,
+        job: StoredJob,
+        error: str,
+        *,
+        delete: bool,
+        keep: float | None = None,  # noqa: ARG002
+    ) -> bool:
         return self._settle(job, state="deleted" if delete else "failed", last_error=error)
 
     def clear(self) -> int:

@@ -41,16 +41,22 @@ class BaseAdapter(ABC):
         """
 
     @abstractmethod
-    def success(self, job: StoredJob, *, delete: bool) -> bool:
-        """The job is done: its row goes, or is kept as succeeded."""
+    def success(self, job: StoredJob, *, delete: bool, keep: float | None = None) -> bool:
+        """
+        The job is done: its row goes, or is kept as succeeded.
+
+        *keep* is the seconds after which a row that is kept may go, if its job says so.
+        """
 
     @abstractmethod
     def error(self, job: StoredJob, error: str, run_at: int) -> bool:
         """This run went wrong; the job is tried again at *run_at* (ms since 1970, UTC)."""
 
     @abstractmethod
-    def failure(self, job: StoredJob, error: str, *, delete: bool) -> bool:
-        """The attempts are used up: the row goes, or is kept as failed."""
+    def failure(
+        self, job: StoredJob, error: str, *, delete: bool, keep: float | None = None
+    ) -> bool:
+        """The attempts are used up: the row goes, or is kept as failed; *keep* as of success."""
 
     @abstractmethod
     def clear(self) -> int:
@@ -111,6 +117,13 @@ class BaseAdapter(ABC):
         A worker on storage that ``recovers`` calls it about once a second.
         """
 
+    #: Whether ``sweep`` does anything.
+    sweeps = False
+
+    def sweep(self) -> bool:
+        """Delete some of the jobs that were kept long enough; whether there may be more."""
+        return False
+
     def is_due(self, queues: Iterable[str]) -> bool:
         """Whether a job of *queues* could be found now, if that is known without finding it."""
         return False
@@ -145,11 +158,11 @@ class BaseAdapter(ABC):
             self.crash(job)
         match outcome:
             case Outcome("success"):
-                held = self.success(job, delete=outcome.delete)
+                held = self.success(job, delete=outcome.delete, keep=outcome.keep)
             case Outcome("error", str(error), int(run_at)):
                 held = self.error(job, error, run_at)
             case Outcome("failure", str(error)):
-                held = self.failure(job, error, delete=outcome.delete)
+                held = self.failure(job, error, delete=outcome.delete, keep=outcome.keep)
             case Outcome("unloadable", str(error)):
                 held = self.unloadable(job, error)
             case _:

@@ -14,7 +14,7 @@ _MODULES = {
     "daemon": ("start", "stop", "restart", "systemd"),
     "status": ("status",),
     "look": ("list", "show"),
-    "change": ("retry", "clear"),
+    "change": ("retry", "clear", "vacuum"),
     "generate": ("init", "generate"),
     "completion": ("completion",),
 }

@@ -1,4 +1,4 @@
-"""retry, clear: the commands that change what is stored."""
+"""retry, clear, vacuum: the commands that change what is stored."""
 
 import json
 from collections.abc import Sequence
@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from litejobs.adapters.sqlite.inspection import Inspection
+from litejobs.adapters.sqlite.vacuum import vacuum as shrunk
 from litejobs.cli.options import (
     database_and_ids,
     database_argument,
@@ -87,6 +88,28 @@ def clear(
 
     count = project(database, app, root).clear(None, confirm)
     click.echo(json.dumps({"deleted": count}) if as_json else cleared(count))
+
+
+@click.command()
+@database_argument
+@project_options
+@click.option("--force", is_flag=True, help="Also while workers are there.")
+@json_option
+def vacuum(
+    database: str | None, app: str | None, root: Path | None, *, force: bool, as_json: bool
+) -> None:
+    """
+    Give the space that deleted jobs have left back to the disk.
+
+    The file is written anew, about 100 MB in a second, and nobody can store a job meanwhile.
+
+    \b
+    Examples:
+      litejobs vacuum db.sqlite
+    """
+    before, after = shrunk(project(database, app, root).storage(), force=force)
+    sizes = f"{before:,} bytes before, {after:,} after"
+    click.echo(json.dumps({"bytes_before": before, "bytes_after": after}) if as_json else sizes)
 
 
 def cleared(count: int) -> str:

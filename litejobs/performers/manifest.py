@@ -6,6 +6,7 @@ import msgspec
 
 from litejobs.errors import ConfigurationError, UnloadableError
 from litejobs.job import Limits
+from litejobs.retention import Keep
 from litejobs.row import read
 
 
@@ -28,6 +29,7 @@ class Storage(msgspec.Struct, frozen=True):
     table: str
     durability: str
     mode: int
+    retention: dict[str, Keep] = {}
 
 
 class DeclaredJob(msgspec.Struct, frozen=True):

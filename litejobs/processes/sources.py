@@ -13,6 +13,7 @@ from litejobs.performers.output import Output
 from litejobs.performers.scout import fetch_manifest
 from litejobs.performers.wire import Start
 from litejobs.project import check_root, move
+from litejobs.retention import check_retention
 from litejobs.stop import Stop
 
 log = logging.getLogger("litejobs")
@@ -110,7 +111,7 @@ class DatabaseSource:
 
 def default_storage(database: Path) -> Storage:
     """A database with the options that hold where no app says otherwise."""
-    return Storage(str(database), defaults.TABLE, "full", 0o600)
+    return Storage(str(database), defaults.TABLE, "full", 0o600, check_retention(None))
 
 
 def open_storage(storage: Storage, *, adopt: bool, create: bool = True) -> SqliteAdapter:
@@ -120,6 +121,7 @@ def open_storage(storage: Storage, *, adopt: bool, create: bool = True) -> Sqlit
         table=storage.table,
         durability=storage.durability,  # type: ignore[arg-type]  # checked by the adapter
         mode=storage.mode,
+        retention=storage.retention,
         driver="apsw",
     )
     adapter.open(create=create, adopt=adopt)

@@ -11,7 +11,11 @@ _KEPT, _DELETED = Outcome("success"), Outcome("success", delete=True)
 
 def after_success(limits: Limits) -> Outcome:
     """The job did what it was to do."""
-    return _DELETED if limits.delete_successful_jobs else _KEPT
+    match limits.delete_successful_jobs:
+        case bool(is_deleted):
+            return _DELETED if is_deleted else _KEPT
+        case seconds:
+            return Outcome("success", keep=seconds)
 
 
 def after_error(error: str, *, attempts: int, limits: Limits, now: int) -> Outcome:
@@ -21,7 +25,11 @@ def after_error(error: str, *, attempts: int, limits: Limits, now: int) -> Outco
     Source: Redwood Background Jobs 8.1, "Job Errors & Failure"; max_attempts counts all runs.
     """
     if attempts >= limits.max_attempts:
-        return Outcome("failure", error, delete=limits.delete_failed_jobs)
+        match limits.delete_failed_jobs:
+            case bool(is_deleted):
+                return Outcome("failure", error, delete=is_deleted)
+            case seconds:
+                return Outcome("failure", error, keep=seconds)
     # A row written by hand may be running in no attempt.
     return Outcome("error", error, run_at=now + 1000 * backoff(max(1, attempts)))
 

@@ -162,6 +162,19 @@ def begun_by(directory: str, locked_by: str) -> Collection[tuple[int, int]] | No
     return set(_RUN.iter_unpack(noted[: len(noted) // _RUN.size * _RUN.size]))
 
 
+def is_worked_on(directory: str) -> bool:
+    """Whether a process with workers lives there, or what is there cannot be told from one."""
+    for path in Path(directory).glob(f"*{_SUFFIX}"):
+        try:
+            if not _is_free(path):
+                return True
+        except FileNotFoundError:
+            pass  # it has just ended
+        except OSError:
+            return True
+    return False
+
+
 def sweep(directory: str, held: Collection[str]) -> None:
     """Remove the leases of processes that have ended, but not those that locks in *held* name."""
     named = {locked_by.rpartition("/")[2] for locked_by in held}

@@ -73,6 +73,14 @@ def test_a_job_that_ran_too_long_is_told_its_limit(seconds, words):
     assert text == f"ran longer than its max_runtime of {words}"
 
 
+def test_a_row_that_goes_later_is_kept_for_so_long():
+    limits = Limits(max_attempts=1, delete_successful_jobs=60.0, delete_failed_jobs=1.5)
+
+    assert outcome.after_success(limits) == Outcome("success", keep=60)
+    result = outcome.after_error("oh", attempts=1, limits=limits, now=NOW)
+    assert result == Outcome("failure", "oh", keep=1.5)
+
+
 def test_an_unloadable_job_keeps_its_reason():
     assert outcome.unloadable("no module") == Outcome("unloadable", "no module")
 

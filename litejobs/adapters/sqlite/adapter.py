@@ -15,11 +15,13 @@ from litejobs.adapters.sqlite.connection import Connection, Connections, Durabil
 from litejobs.adapters.sqlite.drivers import DriverName
 from litejobs.adapters.sqlite.queries import Queries
 from litejobs.adapters.sqlite.recovery import recover
+from litejobs.adapters.sqlite.retention import Sweep
 from litejobs.adapters.sqlite.rows import name, new_row, stored_job, stored_name, text
 from litejobs.clock import Clock, SystemClock
 from litejobs.config import check_logger, with_checked_options
 from litejobs.errors import ConfigurationError, DatabaseFileError, JobStateError, StorageError
 from litejobs.job import Find, Limits, NewJob, Outcome, Settlement, StoredJob
+from litejobs.retention import Keep, check_retention
 from litejobs.rules.outcome import released
 from litejobs.run_directory.lease import is_dead
 from litejobs.run_directory.paths import run_directory
@@ -37,7 +39,9 @@ class SqliteAdapter(BaseAdapter):
     where it is missing, when first used. It may be the app's own database. *durability* says what
     a stored job survives: ``"full"`` a power cut, ``"normal"`` the crash of every process.
     *driver* is the SQLite library, ``"sqlite3"`` or ``"apsw"``: one process must use one only, see
-    docs/explanation/sqlite.md. *table* is a plain name. *clock* is for tests.
+    docs/explanation/sqlite.md. *table* is a plain name. *retention* says, by state, which jobs that
+    are over stay: see Keep; what it does not name stays, but succeeded ones go after 7 days.
+    *clock* is for tests.
 
     Raises ConfigurationError here when an option is not of its kind; DatabaseFileError, DiskError
     or DatabaseBusyError from every method that reads or writes.
@@ -56,6 +60,7 @@ class SqliteAdapter(BaseAdapter):
         durability: Durability = "full",
         driver: DriverName = "sqlite3",
         mode: int = 0o600,
+        retention: Mapping[str, Keep] | None = None,
         logger: logging.Logger | None = None,
         clock: Clock | None = None,
     ) -> None:
@@ -77,6 +82,7 @@ class SqliteAdapter(BaseAdapter):
         self.durability = durability
         self.driver = driver
         self.mode = mode
+        self.retention = check_retention(retention)
         check_logger(logger)
         self.logger = logger or logging.getLogger("litejobs")
         self.clock = clock or SystemClock()
@@ -84,6 +90,7 @@ class SqliteAdapter(BaseAdapter):
         self._connections = Connections()
         self._log_watch = wal.Watch(self.path, self.logger)
         self._prepared = False
+        self._sweep = Sweep(self)
 
     def __eq__(self, other: object) -> bool:
         """Two adapters are equal if their jobs are the same."""
@@ -244,16 +251,18 @@ class SqliteAdapter(BaseAdapter):
 
     # Settling: each statement fences by id, locked_by and attempts
 
-    def success(self, job: StoredJob, *, delete: bool) -> bool:
-        return bool(self._settle_alike(Outcome("success", delete=delete), [job]))
+    def success(self, job: StoredJob, *, delete: bool, keep: float | None = None) -> bool:
+        return bool(self._settle_alike(Outcome("success", delete=delete, keep=keep), [job]))
 
     def error(self, job: StoredJob, error: str, run_at: int) -> bool:
         return self._settle(self.sql.error, job, error=error, run_at=run_at)
 
-    def failure(self, job: StoredJob, error: str, *, delete: bool) -> bool:
+    def failure(
+        self, job: StoredJob, error: str, *, delete: bool, keep: float | None = None
+    ) -> bool:
         if delete:
             return bool(self._settle_alike(Outcome("failure", delete=True), [job]))
-        return self._settle(self.sql.failure, job, error=error)
+        return self._settle(self.sql.failure, job, error=error, expires_at=self._expiry(keep))
 
     def unloadable(self, job: StoredJob, error: str) -> bool:
         return self._settle(self.sql.unloadable, job, error=error)
@@ -287,6 +296,7 @@ class SqliteAdapter(BaseAdapter):
             "worker": jobs[0].locked_by,
             "attempts": jobs[0].attempts,
             "now": self.clock.now(),
+            "expires_at": self._expiry(outcome.keep),
         }
         return {id_ for (id_,) in self.connection.execute(statement, values)}
 
@@ -299,6 +309,10 @@ class SqliteAdapter(BaseAdapter):
             "now": self.clock.now(),
         }
         return bool(self.connection.execute(statement, values))
+
+    def _expiry(self, keep: float | None) -> int | None:
+        """When a row goes that stays for *keep* seconds from now."""
+        return None if keep is None else self.clock.now() + int(1000 * keep)
 
     def release_strays(self, workers: Collection[str], known: Collection[int]) -> int:
         values = {
@@ -337,6 +351,11 @@ class SqliteAdapter(BaseAdapter):
     def is_dead(self, worker: str) -> bool:
         """Whether the worker process that a lock names has ended, as far as can be known."""
         return is_dead(self.run_directory, worker)
+
+    sweeps = True
+
+    def sweep(self) -> bool:
+        return self._sweep.run()
 
     def has_unloadable(self) -> bool:
         [(found,)] = self.connection.execute(self.sql.has_unloadable)

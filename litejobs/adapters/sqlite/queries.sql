@@ -96,7 +96,7 @@ RETURNING id;
 -- name: success
 -- As delete, for rows that are kept.
 UPDATE {table} NOT INDEXED
-SET state = 4, finished_at = :now, run_at = NULL, last_error = NULL,
+SET state = 4, finished_at = :now, expires_at = :expires_at, run_at = NULL, last_error = NULL,
     locked_at = NULL, locked_by = NULL, updated_at = :now
 WHERE id IN (SELECT value FROM json_each(:ids))
   AND state = 2 AND locked_by = :worker AND attempts = :attempts
@@ -119,8 +119,8 @@ RETURNING id;
 
 -- name: failure
 UPDATE {table}
-SET state = 5, failed_at = :now, finished_at = :now, run_at = NULL, last_error = :error,
-    locked_at = NULL, locked_by = NULL, updated_at = :now
+SET state = 5, failed_at = :now, finished_at = :now, expires_at = :expires_at, run_at = NULL,
+    last_error = :error, locked_at = NULL, locked_by = NULL, updated_at = :now
 WHERE id = :id AND state = 2 AND locked_by = :worker AND attempts = :attempts
 RETURNING id;
 
@@ -180,7 +180,7 @@ RETURNING id;
 -- waiting out a backoff.
 UPDATE {table}
 SET state = 1, run_at = :now, attempts = 0, crashes = 0, failed_at = NULL, finished_at = NULL,
-    updated_at = :now
+    expires_at = NULL, updated_at = :now
 WHERE id = :id AND (state IN (3, 5, 6) OR (state = 0 AND attempts > 0))
 RETURNING id;
 
@@ -188,7 +188,7 @@ RETURNING id;
 -- Of one queue and state, failed or unloadable: those that wait longest.
 UPDATE {table}
 SET state = 1, run_at = :now, attempts = 0, crashes = 0, failed_at = NULL, finished_at = NULL,
-    updated_at = :now
+    expires_at = NULL, updated_at = :now
 WHERE id IN (SELECT id FROM {table}
              WHERE state NOT BETWEEN 1 AND 2 AND state = :state AND queue = CAST(:queue AS TEXT)
              ORDER BY finished_at, run_at, id LIMIT :limit)
@@ -200,6 +200,38 @@ UPDATE {table}
 SET state = 1, run_at = :now, attempts = 0, crashes = 0, locked_at = NULL, locked_by = NULL,
     updated_at = :now
 WHERE id = :id AND state = 2 AND locked_by = :worker
+RETURNING id;
+
+-- name: expired
+-- The jobs that said themselves how long they stay, and have.
+SELECT id FROM {table} WHERE expires_at IS NOT NULL AND expires_at <= :now
+ORDER BY expires_at LIMIT :limit;
+
+-- name: aged
+-- Those of one state that finished after :after (a time and an id) and up to :before (likewise).
+SELECT id, finished_at, expires_at IS NULL FROM {table}
+WHERE state NOT BETWEEN 0 AND 2 AND state = :state
+  AND finished_at BETWEEN :after AND :before
+  AND (finished_at, id) > (:after, :after_id) AND (finished_at, id) <= (:before, :before_id)
+ORDER BY finished_at, id LIMIT :limit;
+
+-- name: last_but
+-- When that job of a state finished which :count others finished after, and its id.
+SELECT finished_at, id FROM {table} WHERE state NOT BETWEEN 0 AND 2 AND state = :state
+ORDER BY finished_at DESC, id DESC LIMIT 1 OFFSET :count;
+
+-- name: aged_unloadable
+-- Of one queue, those that were due at :before.
+SELECT id FROM {table}
+WHERE state NOT BETWEEN 1 AND 2 AND state = 3 AND queue = CAST(:queue AS TEXT)
+  AND finished_at IS NULL AND run_at <= :before
+ORDER BY run_at LIMIT :limit;
+
+-- name: sweep
+-- Delete :ids (a JSON list), but not what was changed since they were sought.
+DELETE FROM {table} NOT INDEXED
+WHERE id IN (SELECT value FROM json_each(:ids)) AND state NOT BETWEEN 0 AND 2
+  AND coalesce(expires_at, finished_at, run_at) <= :before
 RETURNING id;
 
 -- name: running

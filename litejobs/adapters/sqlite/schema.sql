@@ -16,6 +16,7 @@ CREATE TABLE {table} (
   last_error  TEXT,
   failed_at   INTEGER,
   finished_at INTEGER CHECK ((finished_at IS NOT NULL) = (state >= 4)),
+  expires_at  INTEGER CHECK (expires_at IS NULL OR state >= 4), -- goes then; NULL: see retention
   unique_key  TEXT,
   created_at  INTEGER NOT NULL
               DEFAULT (CAST((julianday('now') - 2440587.5) * 86400000 AS INTEGER)),
@@ -42,6 +43,9 @@ CREATE INDEX {table}_ended      ON {table} (state, finished_at)
 -- For people, who count and list by queue. A job that goes from ready to deleted never stands here.
 CREATE INDEX {table}_resting    ON {table} (state, queue, finished_at, run_at)
   WHERE state NOT BETWEEN 1 AND 2;
+
+-- What says itself when it goes.
+CREATE INDEX {table}_expiring   ON {table} (expires_at)  WHERE expires_at IS NOT NULL;
 
 CREATE UNIQUE INDEX {table}_unique_key ON {table} (unique_key)
   WHERE unique_key IS NOT NULL AND state < 4;
