@@ -21,7 +21,8 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 
 from litejobs.adapters.sqlite.adapter import SqliteAdapter
-from litejobs.adapters.sqlite.inspection import STATES, Inspection
+from litejobs.adapters.sqlite.inspection import Inspection
+from litejobs.adapters.sqlite.rows import STATES
 from litejobs.job import Find, NewJob, Outcome, StoredJob
 from litejobs.testing import ManualClock
 

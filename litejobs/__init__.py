@@ -22,16 +22,21 @@ if TYPE_CHECKING:
         DatabaseBusyError,
         DatabaseFileError,
         DiskError,
+        DuplicateJobError,
+        JobFailedError,
         JobTimeout,
         LitejobsError,
+        NoResultError,
         SchedulingError,
         StorageError,
     )
     from litejobs.job import Job, NewJob, StoredJob
+    from litejobs.keys import Key
     from litejobs.manager import JobManager
     from litejobs.processes.background import BackgroundProcess
     from litejobs.retention import Keep
-    from litejobs.scheduler import ScheduledJob, Scheduler
+    from litejobs.scheduled import JobError, ScheduledJob
+    from litejobs.scheduler import Scheduler
 
 __all__ = [
     "BackgroundProcess",
@@ -43,12 +48,17 @@ __all__ = [
     "DatabaseBusyError",
     "DatabaseFileError",
     "DiskError",
+    "DuplicateJobError",
     "Job",
+    "JobError",
+    "JobFailedError",
     "JobManager",
     "JobTimeout",
     "Keep",
+    "Key",
     "LitejobsError",
     "NewJob",
+    "NoResultError",
     "ScheduledJob",
     "Scheduler",
     "SchedulingError",
@@ -73,13 +83,18 @@ _HOMES = {
     "DatabaseBusyError": ("litejobs.errors", "DatabaseBusyError"),
     "DatabaseFileError": ("litejobs.errors", "DatabaseFileError"),
     "DiskError": ("litejobs.errors", "DiskError"),
+    "DuplicateJobError": ("litejobs.errors", "DuplicateJobError"),
     "Job": ("litejobs.job", "Job"),
+    "JobError": ("litejobs.scheduled", "JobError"),
+    "JobFailedError": ("litejobs.errors", "JobFailedError"),
     "JobManager": ("litejobs.manager", "JobManager"),
     "JobTimeout": ("litejobs.errors", "JobTimeout"),
     "Keep": ("litejobs.retention", "Keep"),
+    "Key": ("litejobs.keys", "Key"),
     "LitejobsError": ("litejobs.errors", "LitejobsError"),
     "NewJob": ("litejobs.job", "NewJob"),
-    "ScheduledJob": ("litejobs.scheduler", "ScheduledJob"),
+    "NoResultError": ("litejobs.errors", "NoResultError"),
+    "ScheduledJob": ("litejobs.scheduled", "ScheduledJob"),
     "Scheduler": ("litejobs.scheduler", "Scheduler"),
     "SchedulingError": ("litejobs.errors", "SchedulingError"),
     "SqliteAdapter": ("litejobs.adapters.sqlite.adapter", "SqliteAdapter"),

@@ -8,7 +8,7 @@ what cannot be restored is refused when it is passed, never found out later.
 import inspect
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from typing import Any
 
 from litejobs.codecs import Codec, Refused, codec_for, to_json
@@ -86,6 +86,31 @@ class Parameters:
             self._load_listed(args) if args else [],
             {k: self._load(self._named(k), value) for k, value in kwargs.items()} if kwargs else {},
         )
+
+    def dump_result(self, value: Any) -> str:
+        """
+        What a call returned, as JSON.
+
+        Raises ValueError for what would not come out as it went in, or is too long.
+        """
+        try:
+            text = self._result_codec.dump(value)
+        except (Refused, RecursionError) as error:
+            raise ValueError(f"what {self.name} returned: {error}") from None
+        if len(text.encode()) > MAX_ARGUMENTS:
+            raise ValueError(f"what {self.name} returned is over {MAX_ARGUMENTS:,} bytes of JSON")
+        return text
+
+    def load_result(self, wire: Any) -> Any:
+        """What a call returned; raises ValueError where this function never returns that."""
+        try:
+            return self._result_codec.load(wire)
+        except Refused as error:
+            raise ValueError(f"the stored result of {self.name} does not fit: {error}") from None
+
+    @cached_property
+    def _result_codec(self) -> Codec:
+        return codec_for(_resolved(self.signature.return_annotation, self._globals))
 
     def _load_listed(self, args: Sequence[Any]) -> list[Any]:
         values: list[Any] = []

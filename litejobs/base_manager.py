@@ -6,6 +6,7 @@ import sys
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
+from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar, Unpack, overload
 
@@ -26,6 +27,7 @@ from litejobs.config import (
 )
 from litejobs.errors import ConfigurationError, SchedulingError
 from litejobs.job import Job, OwnLimits
+from litejobs.keys import Key, result_period
 from litejobs.launch import Launch
 from litejobs.program import calling_module, importable_name, is_spawned
 from litejobs.project import root_of_file
@@ -42,7 +44,9 @@ if TYPE_CHECKING:
 P = ParamSpec("P")
 R = TypeVar("R")
 _NOTHING = nullcontext()  # may be entered again and again
-_JOB_OPTIONS = ("queue", "priority", "properties", *OwnLimits.__annotations__)
+_JOB_OPTIONS = (
+    "queue", "priority", "key", "keep_result", "properties", *OwnLimits.__annotations__,
+)  # fmt: skip
 
 
 _lent: "list[BaseManager]" = []  # those in a test mode now
@@ -92,6 +96,8 @@ class BaseManager(ABC):
         *,
         queue: str = ...,
         priority: int = ...,
+        key: str | Callable[..., str] | Key | None = ...,
+        keep_result: bool | float | timedelta | None = ...,
         properties: Mapping[str, Any] | None = ...,
         **own_limits: Unpack[OwnLimits],
     ) -> Callable[[Callable[P, R]], Job[P, R]]: ...
@@ -112,12 +118,15 @@ class BaseManager(ABC):
         perform: Callable[P, R],
         queue: str = defaults.QUEUE,
         priority: int = defaults.PRIORITY,
+        key: str | Callable[..., str] | Key | None = None,
+        keep_result: bool | float | timedelta | None = None,
         properties: Mapping[str, Any] | None = None,
         **own_limits: Unpack[OwnLimits],
     ) -> Job[P, R]:
         """
         Declare *perform* as a job, stored in *queue* with *priority* (lower runs first).
 
+        *key* and *keep_result* are those of ``later``, which may be told others.
         *properties* become attributes of the job. *own_limits* are max_attempts, max_runtime
         (seconds), delete_successful_jobs and delete_failed_jobs (True, False, or seconds or a
         timedelta after which the row goes); they win over the group's.
@@ -138,6 +147,8 @@ class BaseManager(ABC):
             queue=queue,
             priority=check_priority(priority),
             own_limits=in_seconds(own_limits),
+            key=None if key is None else Key.of(key),
+            keep_result=None if keep_result is None else result_period(keep_result),
             properties=properties,
         )
         self.declared[path_of(perform), job.name] = job

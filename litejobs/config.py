@@ -141,7 +141,7 @@ def check_limits(options: Mapping[str, Any]) -> None:
         if isinstance(value, bool):
             continue
         if not isinstance(value, int | float | timedelta):
-            raise ConfigurationError(f"{key} must be True, False or a time, got {value!r}")
+            raise ConfigurationError(f"{key} must be True, False or a time, got {quoted(value)}")
         seconds(key, value, above_zero=True)
 
 

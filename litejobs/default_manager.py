@@ -145,7 +145,9 @@ class DefaultManager(BaseManager):
         path = relative_path(file, root, function.__name__)
         storage = self._storage(root)
         of = declared or Job(function, owner=self)
-        return Target(function, of.name, path, module, of.queue, of.priority, storage)
+        return Target(
+            function, of.name, path, module, of.queue, of.priority, storage, of.key, of.keep_result
+        )
 
     def _storage(self, root: Path) -> SqliteAdapter:
         """The database, found by the first use; it serves that project and no other."""

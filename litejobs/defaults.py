@@ -15,6 +15,10 @@ DELETE_FAILED_JOBS = False
 BACKOFF_EXPONENT = 4
 MAX_BACKOFF = 7 * 24 * 3600  # seconds
 
+END_OF_TIME = 253_402_300_799_999  # the last millisecond of the year 9999
+
+KEEP_RESULT = 24 * 3600  # seconds that a result is kept
+
 TABLE = "background_jobs"
 MAX_ARGUMENTS = 1024 * 1024  # bytes of JSON in one job
 MAX_ERROR = 8 * 1024  # bytes of UTF-8 kept of an error
@@ -36,6 +40,7 @@ CHUNK_TIME = 0.0025  # seconds that the jobs of one chunk should take together
 CHUNK_JOBS = 256  # jobs of one chunk at most
 CHUNK_BYTES = 32 * 1024  # of handlers in one chunk; a single job may have more
 AHEAD = 0.01  # seconds that jobs may take for a next chunk to wait at hand
+LOOK_PAUSE = 0.1  # seconds between two looks for the end of a job that nobody tells of
 SILENCE = 0.005  # seconds after which it is looked whether a job holds up those found with it
 
 TIMEOUT_GRACE = 2.0  # seconds after max_runtime until a job that goes on is killed

@@ -81,6 +81,18 @@ class SchedulingError(LitejobsError, ValueError):
     exit_code = 2
 
 
+class DuplicateJobError(SchedulingError):
+    """A job with that key is there already, and the policy of the key is to raise."""
+
+
+class JobFailedError(LitejobsError):
+    """The job whose result is asked for did not succeed."""
+
+
+class NoResultError(LitejobsError):
+    """The job whose result is asked for is over, and its result was not kept."""
+
+
 class UnloadableError(LitejobsError):
     """A stored job cannot be brought to life here: its function or its arguments do not load."""
 

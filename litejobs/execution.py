@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from litejobs import context, defaults
+from litejobs.arguments import parameters_of
 from litejobs.clock import Clock
 from litejobs.errors import UnloadableError
 from litejobs.job import Limits, Outcome, StoredJob
@@ -80,7 +81,7 @@ class Execution:
             self._log("job %d %s started (attempt %d of %d)", *what)
         token = context.running.set((job, limits, self._clock.now()))
         try:
-            raised = self._perform(job, call, limits, guard)
+            raised, value = self._perform(job, call, limits, guard)
         finally:
             context.running.reset(token)
         if raised is not None or guard.timed_out:
@@ -91,7 +92,19 @@ class Execution:
         if is_told:
             elapsed = time.monotonic() - started
             self._log("job %d %s succeeded in %.3f s", job.id, call.name, elapsed)
-        return outcome.after_success(limits)
+        if call.keep_result is None:
+            return outcome.after_success(limits)
+        return Outcome("success", keep=call.keep_result, result=self._result(job, call, value))
+
+    def _result(self, job: StoredJob, call: Call, value: object) -> str | None:
+        """The JSON of what a job returned; None if that cannot be kept, which is logged."""
+        try:
+            return parameters_of(call.function).dump_result(value)
+        except Exception as error:  # noqa: BLE001  # to run it again for that would be worse
+            with suppress(Exception):  # as in _log
+                name = printable(call.name)
+                self.logger.error("job %d %s keeps no result: %s", job.id, name, error)  # noqa: TRY400
+            return None
 
     def limits_of(self, job: StoredJob) -> Limits:
         """The limits of a job, found without loading it: those it declared, else the group's."""
@@ -125,8 +138,8 @@ class Execution:
 
     def _perform(
         self, job: StoredJob, call: Call, limits: Limits, guard: Guard
-    ) -> BaseException | None:
-        """Call the user's function; what it raises is data, whatever it is."""
+    ) -> tuple[BaseException | None, object]:
+        """Call the user's function; what it raises is data, whatever it is, or what it returns."""
         try:
             try:
                 guard.begin(job, call.name, limits)
@@ -135,12 +148,12 @@ class Execution:
                     if inspect.iscoroutine(result):
                         # The loop would else keep the context of its first job.
                         where = contextvars.copy_context()
-                        self._event_loop().run(_awaited(result, guard), context=where)
+                        result = self._event_loop().run(_awaited(result, guard), context=where)
             finally:
                 guard.end()  # inside of the outer try: a guard may raise until it has ended
         except BaseException as error:  # noqa: BLE001  # SystemExit of a job is an error of the job
-            return error
-        return None
+            return error, None
+        return None, result
 
     def _error(self, job: StoredJob, call: Call, limits: Limits, text: str) -> Outcome:
         result = outcome.after_error(
@@ -163,13 +176,13 @@ class Execution:
         return outcome.unloadable(cut(reason, defaults.MAX_ERROR))
 
 
-async def _awaited(job: Coroutine[Any, Any, object], guard: Guard) -> None:
+async def _awaited(job: Coroutine[Any, Any, object], guard: Guard) -> object:
     import asyncio  # noqa: PLC0415  # loaded by now
 
     task = asyncio.current_task()
     assert task is not None
     guard.awaits(task)
-    await job
+    return await job
 
 
 def _described(raised: BaseException | None, limits: Limits, *, timed_out: bool) -> str:

@@ -40,9 +40,14 @@ def head(name: str, path: str, module: str | None) -> str:
     return json.dumps(where, ensure_ascii=False, separators=(",", ":"))[:-1]
 
 
-def with_arguments(head: str, args: str, kwargs: str) -> str:
-    """A ``handler``, as ``write`` makes it, from its head."""
-    return f'{head},"args":{args},"kwargs":{kwargs}}}'
+def with_arguments(head: str, args: str, kwargs: str, keep_result: float | None = None) -> str:
+    """
+    A ``handler``, as ``write`` makes it, from its head.
+
+    *keep_result*: seconds for which what the call returns is kept; None: it is not.
+    """
+    kept = "" if keep_result is None else f',"keep_result":{keep_result}'
+    return f'{head},"args":{args},"kwargs":{kwargs}{kept}}}'
 
 
 # From a function to where it is found again

@@ -4,10 +4,22 @@ import functools
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from datetime import timedelta
-from typing import Any, Generic, Literal, NamedTuple, ParamSpec, TypedDict, TypeVar
+from typing import (
+    TYPE_CHECKING,
+    Any,
+    Generic,
+    Literal,
+    NamedTuple,
+    ParamSpec,
+    TypedDict,
+    TypeVar,
+)
 
 from litejobs import defaults
 from litejobs.errors import ConfigurationError
+
+if TYPE_CHECKING:
+    from litejobs.keys import Key
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -36,6 +48,14 @@ class OwnLimits(TypedDict, total=False):
     delete_failed_jobs: bool | float | timedelta
 
 
+class Unique(NamedTuple):
+    """That a job is not to be stored beside another with its key."""
+
+    key: str  #: of the whole table
+    policy: Literal["skip", "replace", "raise"]  #: what is done where it is taken
+    period: int | None  #: milliseconds after a success for which it still counts as taken
+
+
 class NewJob(NamedTuple):  # made for each later(), where a frozen dataclass takes thrice as long
     """A job to be stored."""
 
@@ -43,6 +63,14 @@ class NewJob(NamedTuple):  # made for each later(), where a frozen dataclass tak
     queue: str  #: the queue's name
     priority: int  #: lower runs first
     run_at: int  #: milliseconds since 1970, UTC
+    unique: Unique | None = None  #: None: it may be stored beside any
+
+
+class Kept(NamedTuple):
+    """What became of a job with a key."""
+
+    id: int  #: of the row that has it now
+    is_new: bool  #: whether the call has stored it, or replaced what was there
 
 
 class StoredJob(NamedTuple):
@@ -67,9 +95,22 @@ class Outcome(NamedTuple):
     delete: bool = False  #: of a success or a failure: the row goes
     crashed: bool = False  #: of an error or a failure: a process died in the run
     keep: float | None = None  #: of a row that stays: seconds until it may go; None: not said
+    result: str | None = None  #: of a success: what it returned, as JSON, if that is kept
 
 
 Settlement = tuple[StoredJob, Outcome]
+
+
+class Glimpse(NamedTuple):
+    """What can be seen of a stored job at one moment."""
+
+    state: str  #: its name
+    queue: str  #: the queue's name
+    priority: int  #: lower runs first
+    run_at: int | None  #: milliseconds since 1970, UTC; None: it is over
+    handler: str  #: as it was stored
+    error: str | None  #: what went wrong last
+    result: str | None  #: JSON
 
 
 class Find(NamedTuple):
@@ -98,6 +139,8 @@ class Job(Generic[P, R]):
         queue: str = defaults.QUEUE,
         priority: int = defaults.PRIORITY,
         own_limits: Mapping[str, Any] | None = None,
+        key: "Key | None" = None,
+        keep_result: float | None = None,
         properties: Mapping[str, Any] | None = None,
     ) -> None:
         functools.update_wrapper(self, perform)
@@ -111,14 +154,18 @@ class Job(Generic[P, R]):
         self.queue = queue
         #: Lower runs first; ``later`` may be told another.
         self.priority = priority
+        #: The Key that its calls have, unless ``later`` is told another; None: none.
+        self.key = key
+        #: Seconds for which what it returns is kept, unless ``later`` is told otherwise.
+        self.keep_result = keep_result
         #: The limits of its own, by name; they win over its worker group's.
         self.own_limits = dict(own_limits or {})
-        for key, value in (properties or {}).items():
-            if hasattr(self, key):
+        for name, value in (properties or {}).items():
+            if hasattr(self, name):
                 raise ConfigurationError(
-                    f"property {key!r} of {self.name} would hide an attribute that every job has"
+                    f"property {name!r} of {self.name} would hide an attribute that every job has"
                 )
-            setattr(self, key, value)
+            setattr(self, name, value)
 
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
         return self.perform(*args, **kwargs)

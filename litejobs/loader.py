@@ -19,6 +19,7 @@ class Call(Struct, frozen=True):
     args: list[Any]
     kwargs: dict[str, Any]
     own_limits: Mapping[str, Any]
+    keep_result: float | None = None  # seconds; None: what it returns is not kept
 
 
 class Found(NamedTuple):
@@ -57,7 +58,7 @@ class Loader:
         if found is None:
             found = self._found[key] = self._find(row)
         args, kwargs = found.parameters.load(row.args, row.kwargs)
-        return Call(row.name, found.function, args, kwargs, found.own_limits)
+        return Call(row.name, found.function, args, kwargs, found.own_limits, row.keep_result)
 
     def own_limits(self, text: str) -> Mapping[str, Any]:
         """What the job of a row declared for itself, as far as that is known without loading it."""

@@ -126,7 +126,17 @@ class JobManager(BaseManager):
     def _new_target(self, job: Job[..., Any], storage: BaseAdapter) -> Target:
         self._announce(storage)
         path = path_of(job.perform)
-        return Target(job.perform, job.name, path, None, job.queue, job.priority, storage)
+        return Target(
+            job.perform,
+            job.name,
+            path,
+            None,
+            job.queue,
+            job.priority,
+            storage,
+            job.key,
+            job.keep_result,
+        )
 
     def _announce(self, storage: BaseAdapter) -> None:
         """Once for each storage: say where the jobs go, and leave word which app they are of."""

@@ -6,7 +6,7 @@ from datetime import timedelta
 
 from litejobs import defaults
 from litejobs.config import check_keys, check_whole, seconds
-from litejobs.errors import ConfigurationError
+from litejobs.errors import ConfigurationError, quoted
 
 _STATES = ("succeeded", "failed", "cancelled", "unloadable")
 _MOST = 10**9
@@ -51,11 +51,13 @@ def check_retention(retention: object) -> dict[str, Keep]:
     if retention is None:
         return kept
     if not isinstance(retention, Mapping):
-        raise ConfigurationError(f"retention must be a dict of Keep by state, got {retention!r}")
+        raise ConfigurationError(
+            f"retention must be a dict of Keep by state, got {quoted(retention)}"
+        )
     check_keys(retention, _STATES, of="retention")
     for state, keep in retention.items():
         if not isinstance(keep, Keep):
-            raise ConfigurationError(f"retention of {state} must be a Keep, got {keep!r}")
+            raise ConfigurationError(f"retention of {state} must be a Keep, got {quoted(keep)}")
         if state == "unloadable" and keep.count is not None:
             raise ConfigurationError("retention of unloadable goes by age, it takes no count")
         kept[state] = keep

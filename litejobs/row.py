@@ -6,11 +6,14 @@ its first job would hold its lock, perhaps just while a server forks, and the ch
 """
 
 import json
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
 
+from litejobs.config import MAX_SECONDS
 from litejobs.errors import UnloadableError
+
+_Seconds = Annotated[float, msgspec.Meta(gt=0, le=MAX_SECONDS)]
 
 
 class Handler(msgspec.Struct, frozen=True):
@@ -21,6 +24,7 @@ class Handler(msgspec.Struct, frozen=True):
     module: str | None = None
     args: list[Any] = []
     kwargs: dict[str, Any] = {}
+    keep_result: _Seconds | None = None  # seconds; None: what it returns is not kept
 
 
 _decode = msgspec.json.Decoder(Handler).decode
@@ -59,10 +63,15 @@ def _read_with_json(text: str) -> Handler:
         data.get("module"),
         data.get("args", []),
         data.get("kwargs", {}),
+        data.get("keep_result"),
     )
     match values:
-        case (str(), str(), str() | None, list(), dict()):
+        case (str(), str(), str() | None, list(), dict(), None):
             return Handler(*values)
+        case (str(), str(), str() | None, list(), dict(), int() | float() as keep_result):
+            if 0 < keep_result <= MAX_SECONDS:
+                return Handler(*values)
+            raise UnloadableError("its keep_result is no number of seconds")
     raise UnloadableError(
         "its handler must hold name and path as text, args as a list and kwargs as an object"
     )

@@ -4,20 +4,29 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import cached_property
-from typing import Any, NamedTuple, Protocol
+from typing import Any, Protocol, TypeVar
 
 from litejobs import context, handler
 from litejobs.adapters.base import BaseAdapter
 from litejobs.arguments import Parameters, parameters_of
 from litejobs.clock import Clock
-from litejobs.config import check_priority, check_queue
+from litejobs.config import check_priority, check_queue, check_whole
+from litejobs.defaults import END_OF_TIME
 from litejobs.errors import ConfigurationError, SchedulingError, quoted
-from litejobs.job import NewJob
+from litejobs.job import Job, NewJob, Unique
+from litejobs.keys import Key, result_period
+from litejobs.scheduled import ScheduledJob, handle
+
+T = TypeVar("T")
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MILLISECOND = timedelta(milliseconds=1)
 _BEGINNING_OF_TIME = -62_135_596_800_000  # the first millisecond of the year 1
-_END_OF_TIME = 253_402_300_799_999  # the last millisecond of the year 9999
+
+# What the calls of one ``later`` have in common: the job, when it is due (milliseconds since 1970,
+# UTC), its queue and priority, and the state in which it is stored.
+Plan = tuple["Target", int, str, int, str]
+Call = tuple[Sequence[Any], Mapping[str, Any] | None]
 
 
 @dataclass(frozen=True)
@@ -31,6 +40,8 @@ class Target:
     queue: str
     priority: int
     adapter: BaseAdapter
+    key: Key | None = None
+    keep_result: float | None = None  # seconds
 
     @cached_property
     def _parameters(self) -> Parameters:
@@ -40,7 +51,12 @@ class Target:
     def _head(self) -> str:
         return handler.head(self.name, self.path, self.module)
 
-    def handler(self, args: Sequence[Any], kwargs: Mapping[str, Any] | None) -> str:
+    def handler(
+        self,
+        args: Sequence[Any],
+        kwargs: Mapping[str, Any] | None,
+        keep_result: float | None = None,
+    ) -> str:
         """What a row stores of one call; raises SchedulingError if a worker could not make it."""
         if not isinstance(args, (list, tuple)):  # a union would be made anew at each call
             raise SchedulingError(
@@ -50,19 +66,19 @@ class Target:
         if kwargs is not None and not _is_by_name(kwargs):
             raise SchedulingError(f"kwargs of {self.name} must be a dict with names as keys")
         listed, named = self._parameters.dump(args, kwargs or {})
-        return handler.with_arguments(self._head, listed, named)
+        return handler.with_arguments(self._head, listed, named, keep_result)
 
+    def kept_for(self, keep_result: bool | float | timedelta | None) -> float | None:  # noqa: FBT001  # as in later
+        """Seconds for which a call's result is kept; raises SchedulingError."""
+        return self.keep_result if keep_result is None else _checked(result_period, keep_result)
 
-class ScheduledJob(NamedTuple):
-    """A job that is stored: its id and what was stored. Reading an attribute does no I/O."""
-
-    id: int  #: never used again for another job of that storage
-    name: str  #: the function's name
-    args: tuple[Any, ...]  #: the very values that were passed
-    kwargs: Mapping[str, Any]  #: the very values that were passed
-    queue: str  #: the queue's name
-    priority: int  #: lower runs first
-    run_at: datetime  #: when it is due, in UTC, to the millisecond
+    def uniques(
+        self, key: str | Callable[..., str] | Key | None, calls: Sequence[Call]
+    ) -> list[Unique]:
+        """The key of each call; raises SchedulingError."""
+        one = self.key if key is None else _checked(Key.of, key)
+        assert one is not None
+        return [one.of_call(self.name, args, kwargs or {}) for args, kwargs in calls]
 
 
 class Owner(Protocol):
@@ -70,6 +86,11 @@ class Owner(Protocol):
 
     queues: tuple[str, ...] | None
     clock: Clock
+    declared: dict[tuple[str, str], Job[..., Any]]
+
+    def adapter(self, key: str | None) -> BaseAdapter:
+        """The storage of that name, or the first."""
+        ...
 
     def target(self, job: Callable[..., Any], adapter: str | None) -> Target:
         """What *job* stands for, stored in that adapter; raises SchedulingError."""
@@ -99,6 +120,8 @@ class Scheduler:
         wait_until: datetime | None = None,
         queue: str | None = None,
         priority: int | None = None,
+        key: str | Callable[..., str] | Key | None = None,
+        keep_result: bool | float | timedelta | None = None,
     ) -> ScheduledJob:
         """
         Store *job* with its arguments and return once it is durable.
@@ -106,17 +129,23 @@ class Scheduler:
         *args* is a list, *kwargs* a dict. *wait* is seconds or a timedelta from now, *wait_until* a
         datetime with a zone; without either the job runs as soon as possible. A *wait_until* that
         is past makes the job due at once, and ahead of others of its priority. *queue* and
-        *priority* (a whole number, lower runs first) override the job's own.
+        *priority* (a whole number, lower runs first) override the job's own, and so do *key*, a
+        text, a function of the arguments or a Key, which lets no two jobs with the same one wait
+        or run, and *keep_result*: True keeps what the job returns for a day, a number of seconds or
+        a timedelta for so long.
 
         Raises SchedulingError, and stores nothing, if any of this is not what a worker could run;
         a StorageError if the database does not take it: after a DiskError it may be stored.
         """
-        target, run_at, queue, priority = self._plan(job, wait, wait_until, queue, priority)
-        new_job = NewJob(target.handler(args, kwargs), queue, priority, run_at)
-        [id_] = target.adapter.schedule([new_job])
+        plan = self._plan(job, wait, wait_until, queue, priority)
+        target, run_at, queue, priority, state = plan
+        handler = target.handler(args, kwargs, target.kept_for(keep_result))
+        if key is not None or target.key is not None:
+            return self._store_unique(plan, key, [(args, kwargs)], [handler])[0]
+        [id_] = target.adapter.schedule([NewJob(handler, queue, priority, run_at)])
         self._logger.debug("scheduled %s: %d in queue %s", target.name, 1, queue)
         return ScheduledJob(
-            id_, target.name, tuple(args), dict(kwargs or {}), queue, priority, _instant(run_at)
+            target, id_, tuple(args), dict(kwargs or {}), queue, priority, run_at, state
         )
 
     def many(
@@ -128,6 +157,8 @@ class Scheduler:
         wait_until: datetime | None = None,
         queue: str | None = None,
         priority: int | None = None,
+        key: str | Callable[..., str] | Key | None = None,
+        keep_result: bool | float | timedelta | None = None,
     ) -> list[ScheduledJob]:
         """
         Store one job for each item of *args_list*, all or none, in one transaction.
@@ -138,19 +169,61 @@ class Scheduler:
         if not isinstance(args_list, Iterable) or isinstance(args_list, str | bytes):
             raise SchedulingError(f"many takes a list of argument lists, got {quoted(args_list)}")
         args_list = list(args_list)
-        target, run_at, queue, priority = self._plan(job, wait, wait_until, queue, priority)
-        new_jobs = [
-            NewJob(target.handler(args, None), queue, priority, run_at) for args in args_list
-        ]
-        if not new_jobs:
+        plan = self._plan(job, wait, wait_until, queue, priority)
+        target, run_at, queue, priority, state = plan
+        period = target.kept_for(keep_result)
+        handlers = [target.handler(args, None, period) for args in args_list]
+        if not handlers:
             return []
-        ids = target.adapter.schedule(new_jobs)
+        if key is not None or target.key is not None:
+            return self._store_unique(plan, key, [(args, None) for args in args_list], handlers)
+        ids = target.adapter.schedule(
+            [NewJob(handler, queue, priority, run_at) for handler in handlers]
+        )
         self._logger.debug("scheduled %s: %d in queue %s", target.name, len(ids), queue)
-        when = _instant(run_at)
         return [
-            ScheduledJob(id_, target.name, tuple(args), {}, queue, priority, when)
+            ScheduledJob(target, id_, tuple(args), {}, queue, priority, run_at, state)
             for id_, args in zip(ids, args_list, strict=True)
         ]
+
+    def get(self, id: int) -> ScheduledJob:  # noqa: A002  # the column's name
+        """
+        A handle on the job with that id, in the storage of this scheduler.
+
+        Its arguments are what JSON makes of them. Where there is no such job (any more), its state
+        is ``gone`` and the rest is empty. Raises a StorageError.
+        """
+        check_whole("id", id, at_least=0)
+        return handle(self._owner.adapter(self._adapter), self._owner.declared, id)
+
+    def _store_unique(
+        self,
+        plan: Plan,
+        key: str | Callable[..., str] | Key | None,
+        calls: Sequence[Call],
+        handlers: Sequence[str],
+    ) -> list[ScheduledJob]:
+        target, run_at, queue, priority, state = plan
+        uniques = target.uniques(key, calls)
+        kept = target.adapter.schedule_unique(
+            [
+                NewJob(handler, queue, priority, run_at, unique)
+                for handler, unique in zip(handlers, uniques, strict=True)
+            ]
+        )
+        number = sum(one.is_new for one in kept)
+        self._logger.debug("scheduled %s: %d in queue %s", target.name, number, queue)
+        jobs = []
+        for (id_, is_new), (args, kwargs) in zip(kept, calls, strict=True):
+            if is_new:
+                job = ScheduledJob(
+                    target, id_, tuple(args), dict(kwargs or {}), queue, priority, run_at, state
+                )
+            else:
+                job = handle(target.adapter, self._owner.declared, id_)
+                job.is_new = False
+            jobs.append(job)
+        return jobs
 
     def _plan(
         self,
@@ -159,19 +232,21 @@ class Scheduler:
         wait_until: datetime | None,
         queue: str | None,
         priority: int | None,
-    ) -> tuple[Target, int, str, int]:
-        """What is stored, when it is due (milliseconds since 1970, UTC), its queue and priority."""
+    ) -> Plan:
         if what := context.loading_now():
             raise SchedulingError(
                 f"later({getattr(job, '__name__', job)}) was called while a worker loaded {what}; "
                 'such calls belong under: if __name__ == "__main__"'
             )
         target = self._owner.target(job, self._adapter)
+        now = self._owner.clock.now()
+        run_at = due(now, wait, wait_until)
         return (
             target,
-            due(self._owner.clock.now(), wait, wait_until),
+            run_at,
             target.queue if queue is None else self._checked_queue(queue),
-            target.priority if priority is None else _checked_priority(priority),
+            target.priority if priority is None else _checked(check_priority, priority),
+            "ready" if run_at <= now else "scheduled",
         )
 
     def _checked_queue(self, queue: object) -> str:
@@ -209,7 +284,7 @@ def _moment(wait_until: object) -> int:
             "wait_until.replace(tzinfo=datetime.UTC)"
         )
     moment = -((_EPOCH - wait_until) // _MILLISECOND)
-    if not _BEGINNING_OF_TIME <= moment <= _END_OF_TIME:
+    if not _BEGINNING_OF_TIME <= moment <= END_OF_TIME:
         raise SchedulingError(f"wait_until {wait_until} lies outside of the years 1 to 9999 in UTC")
     return moment
 
@@ -225,20 +300,17 @@ def _milliseconds(wait: object, now: int) -> int:
     assert isinstance(wait, int | float)
     if wait < 0:
         raise SchedulingError(f"wait must not be negative, got {quoted(wait)}")
-    if wait > (_END_OF_TIME - now) / 1000:
+    if wait > (END_OF_TIME - now) / 1000:
         raise SchedulingError("wait ends after the year 9999")
     return math.ceil(wait * 1000)
 
 
-def _checked_priority(priority: object) -> int:
+def _checked(check: Callable[[Any], T], value: object) -> T:
+    """What a check of configuration makes of an option of a call."""
     try:
-        return check_priority(priority)
+        return check(value)
     except ConfigurationError as error:
         raise SchedulingError(str(error)) from None
-
-
-def _instant(run_at: int) -> datetime:
-    return _EPOCH + run_at * _MILLISECOND
 
 
 def _is_by_name(kwargs: object) -> bool:

@@ -211,7 +211,7 @@ from litejobs.run_directory import bell
 
 directory = sys.argv[1]
 bell.ring(directory)
-[number] = [rope._socket.fileno() for rope in bell._tied[directory].ropes.values()]
+[number] = [rope._socket.fileno() for rope in bell._tied[directory, bell.TO_DO].ropes.values()]
 inherited = Path(f"/dev/fd/{number}")
 assert inherited.exists()
 if (child := os.fork()) == 0:
@@ -493,4 +493,4 @@ def test_a_worker_that_cannot_have_a_bell_goes_without(make_bell, tmp_path, monk
     bell = make_bell(str(place / "jobs.sqlite.run"))
 
     assert not is_ringing(bell)
-    assert "it looks every sleep_delay" in caplog.text
+    assert "nobody can wake who waits here" in caplog.text

@@ -10,7 +10,7 @@ from pages import DONE, HOME, PAGES, SHOWN_ONLY, Story, blocks
 
 import litejobs
 from litejobs import SqliteAdapter, WorkerGroup
-from litejobs.adapters.sqlite.inspection import STATES
+from litejobs.adapters.sqlite.rows import STATES
 from litejobs.cli import cli
 
 REFERENCE = HOME / "docs/reference"

@@ -16,14 +16,14 @@ PACKAGE = Path(litejobs.__file__).parent
 # Lowest first; within a floor imports are free as long as there is no cycle.
 FLOORS = [
     {"errors", "defaults", "clock", "stop"},
-    {"job", "config", "logs", "retention"},
+    {"job", "config", "logs", "retention", "keys"},
     {"codecs", "program", "project", "rules"},
     {"context", "run_directory"},
     {"adapters"},
     {"arguments", "handler", "row"},
     {"loader"},
     {"execution"},
-    {"scheduler", "worker", "watchdog", "overdue", "batch", "inline", "performers"},
+    {"scheduler", "scheduled", "worker", "watchdog", "overdue", "batch", "inline", "performers"},
     {"generators", "processes"},
     {"background", "launch", "reloader"},
     {"base_manager"},

@@ -1121,8 +1121,8 @@ class ListAdapter(BaseAdapter):
         self.asked.append(("find", worker, queues, max_runtime, limit))
         return []
 
-    def success(self, job, *, delete, keep=None):
-        self.asked.append(("success", delete, keep))
+    def success(self, job, *, delete, keep=None, result=None):
+        self.asked.append(("success", delete, keep, result))
         return self.holds
 
     def error(self, job, error, run_at):
@@ -1143,9 +1143,9 @@ STORED = StoredJob(1, "q", 50, 1234, 1, "w", json.dumps({}))
 @pytest.mark.parametrize(
     ("outcome", "asked"),
     [
-        ("success", ("success", False, None)),
-        ("deleted success", ("success", True, None)),
-        ("success kept for a minute", ("success", False, 60)),
+        ("success", ("success", False, None, None)),
+        ("deleted success", ("success", True, None, None)),
+        ("success kept for a minute", ("success", False, 60, None)),
         ("error", ("error", "oh", 1)),
         ("failure", ("failure", "oh", False, None)),
         ("deleted failure", ("failure", "oh", True, None)),
@@ -1172,7 +1172,7 @@ def test_a_small_adapter_exchanges_step_by_step():
 
     assert found == [[], []]
     assert adapter.asked == [
-        ("success", False, None),
+        ("success", False, None, None),
         ("find", "one", ("a",), 60, 2),
         ("find", "two", ("b",), 70, 1),
     ]

@@ -80,9 +80,17 @@ class MemoryAdapter(BaseAdapter):
                 row |= {"state": "running", "locked_by": worker, "locked_at": now}
             return [StoredJob(**{key: row[key] for key in FIELDS}) for row in due]
 
-    # What is kept stays: *keep*, the seconds for which it has to, is for storage that sweeps.
+    # What is kept stays: *keep*, the seconds for which it has to, is for storage that sweeps; and
+    # *result* for one that has a place for it.
 
-    def success(self, job: StoredJob, *, delete: bool, keep: float | None = None) -> bool:  # noqa: ARG002
+    def success(
+        self,
+        job: StoredJob,
+        *,
+        delete: bool,
+        keep: float | None = None,  # noqa: ARG002
+        result: str | None = None,  # noqa: ARG002
+    ) -> bool:
         return self._settle(job, state="deleted" if delete else "succeeded")
 
     def error(self, job: StoredJob, error: str, run_at: int) -> bool:

@@ -2,8 +2,9 @@ import logging
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Collection, Iterable, Sequence
 
-from litejobs.job import Find, Limits, NewJob, Outcome, Settlement, StoredJob
-from litejobs.run_directory.bell import ring
+from litejobs.errors import ConfigurationError
+from litejobs.job import Find, Glimpse, Kept, Limits, NewJob, Outcome, Settlement, StoredJob
+from litejobs.run_directory.bell import ENDED, ring
 
 
 class BaseAdapter(ABC):
@@ -28,6 +29,18 @@ class BaseAdapter(ABC):
     def schedule(self, jobs: Sequence[NewJob]) -> list[int]:
         """Store *jobs*, all or none, and return their ids in order; on return they are durable."""
 
+    def schedule_unique(self, jobs: Sequence[NewJob]) -> list[Kept]:
+        """
+        Store *jobs*, each of which has a key, all or none; return what became of each, in order.
+
+        Raises DuplicateJobError where that is the policy of a key.
+        """
+        raise ConfigurationError(f"{self.describe()} knows no keys of jobs")
+
+    def glimpse(self, id_: int) -> Glimpse | None:
+        """What can be seen of the job with that id; None if it is not there (any more)."""
+        raise ConfigurationError(f"{self.describe()} does not let its jobs be looked at")
+
     @abstractmethod
     def find(
         self, *, worker: str, queues: Sequence[str], max_runtime: float, limit: int = 1
@@ -41,11 +54,19 @@ class BaseAdapter(ABC):
         """
 
     @abstractmethod
-    def success(self, job: StoredJob, *, delete: bool, keep: float | None = None) -> bool:
+    def success(
+        self,
+        job: StoredJob,
+        *,
+        delete: bool,
+        keep: float | None = None,
+        result: str | None = None,
+    ) -> bool:
         """
         The job is done: its row goes, or is kept as succeeded.
 
-        *keep* is the seconds after which a row that is kept may go, if its job says so.
+        *keep* is the seconds after which a row that is kept may go, *result* the JSON of what the
+        job returned, if its job says so.
         """
 
     @abstractmethod
@@ -142,6 +163,8 @@ class BaseAdapter(ABC):
         """
         for job, outcome in settlements:
             self.settle(job, outcome)
+        if settlements:
+            self.ring_ended()
         return [
             self.find(
                 worker=find.worker,
@@ -158,7 +181,9 @@ class BaseAdapter(ABC):
             self.crash(job)
         match outcome:
             case Outcome("success"):
-                held = self.success(job, delete=outcome.delete, keep=outcome.keep)
+                held = self.success(
+                    job, delete=outcome.delete, keep=outcome.keep, result=outcome.result
+                )
             case Outcome("error", str(error), int(run_at)):
                 held = self.error(job, error, run_at)
             case Outcome("failure", str(error)):
@@ -180,6 +205,11 @@ class BaseAdapter(ABC):
         """Wake the workers that wait in ``run_directory``: to be called once jobs are stored."""
         if self.run_directory is not None:
             ring(self.run_directory)
+
+    def ring_ended(self) -> None:
+        """Wake those who wait for the end of jobs: to be called once such are settled."""
+        if self.run_directory is not None:
+            ring(self.run_directory, ENDED)
 
     def get_meta(self, key: str) -> str | None:
         """A fact stored with the jobs, or None."""

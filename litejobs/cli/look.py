@@ -7,7 +7,8 @@ from pathlib import Path
 
 import click
 
-from litejobs.adapters.sqlite.inspection import STATES, Inspection, Record
+from litejobs.adapters.sqlite.inspection import Inspection, Record
+from litejobs.adapters.sqlite.rows import STATES
 from litejobs.cli.options import (
     database_and_ids,
     database_argument,

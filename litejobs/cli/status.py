@@ -9,7 +9,8 @@ from typing import Any
 
 import click
 
-from litejobs.adapters.sqlite.inspection import STATES, Counts, Inspection, Record
+from litejobs.adapters.sqlite.inspection import Counts, Inspection, Record
+from litejobs.adapters.sqlite.rows import STATES
 from litejobs.adapters.sqlite.wal import complaint
 from litejobs.cli.options import (
     DEFAULT_NAME,

@@ -1,9 +1,9 @@
 """
 The bell: whoever stores a job that is due wakes the workers that sleep.
 
-Each waiting worker has a datagram socket in the run directory; to ring is to send a byte to each.
-It is only a hint: a worker that hears nothing looks by itself every sleep_delay. A watch on the
--wal file instead would fire before the commit can be seen.
+And whoever settles one wakes those who wait for its end. Each that waits has a datagram socket in
+the run directory; to ring is to send a byte to each. It is only a hint: who hears nothing looks by
+himself now and then. A watch on the -wal file instead would fire before the commit can be seen.
 """
 
 import logging
@@ -22,27 +22,28 @@ from litejobs.run_directory.paths import make
 if TYPE_CHECKING:
     import socket
 
-_SUFFIX = ".bell"
+#: The suffixes of the sockets of those who wait for jobs to do, and for jobs to end.
+TO_DO, ENDED = ".bell", ".ended"
 _TICK = 2000  # milliseconds; two changes closer than that may leave one mtime, by the file system
 log = logging.getLogger("litejobs")
 _LONGEST_ADDRESS = 100  # bytes; the systems allow 104 to 108, with the directory in them
 
 
 class Bell:
-    """The ear of one waiting worker: readable, for a selector, once somebody rang."""
+    """The ear of one who waits: readable, for a selector, once somebody rang."""
 
-    def __init__(self, directory: str) -> None:
+    def __init__(self, directory: str, suffix: str = TO_DO) -> None:
         import socket  # noqa: PLC0415  # as in _tie
 
         make(directory)
-        self._path = Path(directory) / f"{os.urandom(16).hex()}{_SUFFIX}"
+        self._path = Path(directory) / f"{os.urandom(16).hex()}{suffix}"
         self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
         self._socket.setblocking(False)  # noqa: FBT003
         try:
             with _address(directory) as place:
                 self._socket.bind(f"{place}/{self._path.name}")
         except OSError as error:
-            log.warning("nobody can wake the worker (%s): it looks every sleep_delay", error)
+            log.warning("nobody can wake who waits here (%s): he looks now and then", error)
 
     def fileno(self) -> int:
         return self._socket.fileno()
@@ -58,9 +59,9 @@ class Bell:
         self._path.unlink(missing_ok=True)
 
 
-def ring(directory: str) -> None:
-    """Wake every worker that waits there. Never blocks and never fails."""
-    tied = _tied.get(directory)
+def ring(directory: str, suffix: str = TO_DO) -> None:
+    """Wake everyone who waits there for that. Never blocks and never fails."""
+    tied = _tied.get((directory, suffix))
     if tied is None and not os.access(directory, os.F_OK):
         return  # no worker has been here yet; a stat that fails would take twice as long
     try:
@@ -68,7 +69,7 @@ def ring(directory: str) -> None:
     except OSError:
         return
     if tied is None or tied.mtime != mtime:
-        tied = _tied[directory] = _tie_all(directory, mtime, tied)
+        tied = _tied[directory, suffix] = _tie_all(directory, suffix, mtime, tied)
     for rope in tied.ropes.values():
         rope.pull()
 
@@ -105,15 +106,16 @@ class _Tied:
     ropes: Mapping[str, _Rope]
 
 
-_tied: dict[str, _Tied] = {}  # by directory; replaced as a whole, so that no thread need wait
+# By directory and suffix; each is replaced as a whole, so that no thread need wait.
+_tied: dict[tuple[str, str], _Tied] = {}
 # A child may go on to close every descriptor that it has inherited, and take the numbers again.
 os.register_at_fork(after_in_child=_tied.clear)
 
 
-def _tie_all(directory: str, mtime: int, former: _Tied | None) -> _Tied:
+def _tie_all(directory: str, suffix: str, mtime: int, former: _Tied | None) -> _Tied:
     is_certain = SystemClock().now() - mtime // 1_000_000 > _TICK
     ropes = {}
-    for name in _names(directory):
+    for name in _names(directory, suffix):
         rope = former.ropes.get(name) if former else None
         try:
             ropes[name] = rope or _tie(directory, name)
@@ -124,17 +126,17 @@ def _tie_all(directory: str, mtime: int, former: _Tied | None) -> _Tied:
     return _Tied(mtime if is_certain else None, ropes)
 
 
-def _names(directory: str) -> list[str]:
+def _names(directory: str, suffix: str) -> list[str]:
     try:
         with os.scandir(directory) as entries:
-            return [entry.name for entry in entries if _is_bell(entry)]
+            return [entry.name for entry in entries if _is_bell(entry, suffix)]
     except OSError:
         return []  # it is gone
 
 
-def _is_bell(entry: "os.DirEntry[str]") -> bool:
+def _is_bell(entry: "os.DirEntry[str]", suffix: str) -> bool:
     """Whether it is a socket itself: behind a link there may be anybody's."""
-    return entry.name.endswith(_SUFFIX) and stat.S_ISSOCK(entry.stat(follow_symlinks=False).st_mode)
+    return entry.name.endswith(suffix) and stat.S_ISSOCK(entry.stat(follow_symlinks=False).st_mode)
 
 
 def _tie(directory: str, name: str) -> _Rope:

@@ -5,22 +5,23 @@ import re
 import time
 from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from datetime import timedelta
 from operator import attrgetter
 from typing import Any, ClassVar
 
 from litejobs import defaults
 from litejobs.adapters.base import BaseAdapter
-from litejobs.adapters.sqlite import file, migrations, wal
+from litejobs.adapters.sqlite import file, migrations, unique, wal
 from litejobs.adapters.sqlite.connection import Connection, Connections, Durability
 from litejobs.adapters.sqlite.drivers import DriverName
 from litejobs.adapters.sqlite.queries import Queries
 from litejobs.adapters.sqlite.recovery import recover
 from litejobs.adapters.sqlite.retention import Sweep
-from litejobs.adapters.sqlite.rows import name, new_row, stored_job, stored_name, text
+from litejobs.adapters.sqlite.rows import glimpse, name, new_row, stored_job, stored_name, text
 from litejobs.clock import Clock, SystemClock
 from litejobs.config import check_logger, with_checked_options
 from litejobs.errors import ConfigurationError, DatabaseFileError, JobStateError, StorageError
-from litejobs.job import Find, Limits, NewJob, Outcome, Settlement, StoredJob
+from litejobs.job import Find, Glimpse, Kept, Limits, NewJob, Outcome, Settlement, StoredJob
 from litejobs.retention import Keep, check_retention
 from litejobs.rules.outcome import released
 from litejobs.run_directory.lease import is_dead
@@ -169,6 +170,14 @@ class SqliteAdapter(BaseAdapter):
         self.ring()
         return ids
 
+    def schedule_unique(self, jobs: Sequence[NewJob]) -> list[Kept]:
+        now = self.clock.now()
+        connection = self.connection
+        with connection.transaction():
+            kept = [unique.store(connection.execute, self.sql, job, now) for job in jobs]
+        self.ring()
+        return kept
+
     def _insert_all(self, connection: Connection, rows: Sequence[Sequence[Any]]) -> list[int]:
         """Insert *rows*, two or more, in the open transaction; return their ids."""
         first = connection.insert(self.sql.schedule, rows[0])
@@ -202,7 +211,10 @@ class SqliteAdapter(BaseAdapter):
                 self.connection.execute(
                     self.sql.promote, {"now": now, "limit": defaults.PROMOTION_BATCH}
                 )
-            return [self._lock(find, now) for find in finds]
+            found = [self._lock(find, now) for find in finds]
+        if settlements:
+            self.ring_ended()
+        return found
 
     def _lock(self, find: Find, now: int) -> list[StoredJob]:
         values = {"now": now, "worker": find.worker, "limit": find.limit}
@@ -251,8 +263,16 @@ class SqliteAdapter(BaseAdapter):
 
     # Settling: each statement fences by id, locked_by and attempts
 
-    def success(self, job: StoredJob, *, delete: bool, keep: float | None = None) -> bool:
-        return bool(self._settle_alike(Outcome("success", delete=delete, keep=keep), [job]))
+    def success(
+        self,
+        job: StoredJob,
+        *,
+        delete: bool,
+        keep: float | None = None,
+        result: str | None = None,
+    ) -> bool:
+        outcome = Outcome("success", delete=delete, keep=keep, result=result)
+        return bool(self._settle_alike(outcome, [job]))
 
     def error(self, job: StoredJob, error: str, run_at: int) -> bool:
         return self._settle(self.sql.error, job, error=error, run_at=run_at)
@@ -274,7 +294,7 @@ class SqliteAdapter(BaseAdapter):
         """As ``settle``; those that ended alike, and have no text of their own, at once."""
         alike: defaultdict[tuple[Outcome, str, int], list[StoredJob]] = defaultdict(list)
         for job, outcome in settlements:
-            if outcome.error is None:
+            if outcome.error is None and outcome.result is None:
                 alike[outcome, job.locked_by, job.attempts].append(job)
             else:
                 self.settle(job, outcome)
@@ -286,19 +306,33 @@ class SqliteAdapter(BaseAdapter):
 
     def _settle_alike(self, outcome: Outcome, jobs: Sequence[StoredJob]) -> set[int]:
         """Settle jobs of one worker in like attempts; the ids of those that were its own."""
+        is_success = outcome.kind == "success"
         if outcome.kind == "released":
             statement = self.sql.release
         else:
             statement = self.sql.delete if outcome.delete else self.sql.success
         self.connection.synchronise(durable=True)
+        now = self.clock.now()
         values = {
             "ids": json.dumps([job.id for job in jobs]),
             "worker": jobs[0].locked_by,
             "attempts": jobs[0].attempts,
-            "now": self.clock.now(),
+            "now": now,
+            "is_success": is_success,
             "expires_at": self._expiry(outcome.keep),
+            "stays": now if outcome.delete else self._stays(now),
+            "result": outcome.result,
         }
-        return {id_ for (id_,) in self.connection.execute(statement, values)}
+        held = {id_ for (id_,) in self.connection.execute(statement, values)}
+        if is_success and outcome.delete and len(held) < len(jobs):  # its key may be taken for long
+            held |= {id_ for (id_,) in self.connection.execute(self.sql.success, values)}
+        return held
+
+    def _stays(self, now: int) -> int:
+        """When the row of a job that succeeds now may go, by the retention alone."""
+        age = self.retention["succeeded"].age
+        assert not isinstance(age, timedelta)
+        return defaults.END_OF_TIME if age is None else now + int(1000 * age)
 
     def _settle(self, statement: str, job: StoredJob, **values: Any) -> bool:
         self.connection.synchronise(durable=True)
@@ -332,7 +366,14 @@ class SqliteAdapter(BaseAdapter):
 
     def recover(self, limits_of: Callable[[StoredJob], Limits | None]) -> list[Settlement]:
         dead = [worker for worker in self.holders() if self.is_dead(worker)]
-        return recover(self, dead, limits_of) if dead else []
+        settlements = recover(self, dead, limits_of) if dead else []
+        if settlements:
+            self.ring_ended()
+        return settlements
+
+    def glimpse(self, id_: int) -> Glimpse | None:
+        rows = self.connection.execute(self.sql.glimpse, {"id": id_})
+        return glimpse(rows[0]) if rows else None
 
     def check(self) -> None:
         if wal.is_to_be_emptied(self.path):

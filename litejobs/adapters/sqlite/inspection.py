@@ -9,12 +9,10 @@ from typing import Any
 from litejobs import defaults
 from litejobs.adapters.sqlite import file, wal
 from litejobs.adapters.sqlite.adapter import SqliteAdapter
-from litejobs.adapters.sqlite.rows import text
+from litejobs.adapters.sqlite.rows import STATES, text
 from litejobs.errors import JobNotFoundError, JobStateError
 from litejobs.run_directory.lease import begun_by
 
-#: The names of the states, by the number that a row holds.
-STATES = ("scheduled", "ready", "running", "unloadable", "succeeded", "failed", "cancelled")
 #: In which order the jobs of a queue are listed: what goes on, what comes next, what is over.
 LISTED = ("running", "ready", "scheduled", "unloadable", "failed", "cancelled", "succeeded")
 _COUNTED = 1_000_000  # jobs that are counted in a tenth of a second
@@ -169,6 +167,10 @@ class Inspection:
                 values = {"id": id_, "now": self._adapter.clock.now()}
                 if self._adapter.connection.execute(self._sql.retry, values):
                     continue
+                if record.state in ("failed", "cancelled"):
+                    raise JobStateError(
+                        f"job {id_} is not tried again: another with its key waits or runs"
+                    )
                 worker = record.locked_by
                 if worker is None or not self._adapter.is_dead(worker):
                     raise JobStateError(f"job {id_} is {record.state}: there is nothing to retry")
@@ -180,7 +182,8 @@ class Inspection:
         Make ready again all failed and unloadable jobs, and those of workers that are gone.
 
         Returns how many there were; of one queue where that is given. In batches, so that others
-        can write meanwhile: an error leaves those ready that were.
+        can write meanwhile: an error leaves those ready that were. A job whose key another has by
+        now is passed over.
         """
         now = self._adapter.clock.now()  # one for all, so that they run in the order of their ids
         number = sum(

@@ -10,6 +10,32 @@
 INSERT INTO {table} (state, queue, priority, run_at, created_at, updated_at, handler)
 VALUES (?, ?, ?, ?, ?, ?, ?);
 
+-- name: schedule_unique
+-- As schedule, if no live job has the key, and none has succeeded within its period.
+INSERT INTO {table}
+  (state, queue, priority, run_at, created_at, updated_at, handler, unique_key, key_period)
+SELECT :state, :queue, :priority, :run_at, :now, :now, :handler, :key, :period
+WHERE NOT EXISTS (SELECT 1 FROM {table} WHERE unique_key = :key AND state < 4)
+  AND NOT EXISTS (SELECT 1 FROM {table}
+                  WHERE unique_key = :key AND state = 4 AND finished_at + key_period > :now)
+RETURNING id;
+
+-- name: replace_unique
+-- The job with the key, if it waits, becomes another.
+UPDATE {table}
+SET state = :state, queue = :queue, priority = :priority, run_at = :run_at, updated_at = :now,
+    handler = :handler, key_period = :period, attempts = 0, crashes = 0, last_error = NULL
+WHERE unique_key = :key AND state < 4 AND state <> 2
+RETURNING id;
+
+-- name: with_key
+-- The job that has a key: live, or succeeded within its period.
+SELECT id FROM {table} WHERE unique_key = :key AND unique_key IS NOT NULL AND state < 4
+UNION ALL
+SELECT id FROM {table} WHERE unique_key = :key AND unique_key IS NOT NULL AND state = 4
+  AND finished_at + key_period > :now
+ORDER BY 1 DESC LIMIT 1;
+
 -- name: present
 -- The queues that have ready jobs, as a JSON list: one index seek for each. In a statement of its
 -- own, for as a part of find it would be copied into a temporary table at each run.
@@ -87,16 +113,21 @@ RETURNING id, CAST(queue AS BLOB), priority, run_at, attempts, locked_by, CAST(h
 
 -- name: delete
 -- Successes or failures whose rows go: :ids (a JSON list) of one worker in like attempts. By the
--- ids alone: statistics may tell SQLite to walk all that the worker holds.
+-- ids alone: statistics may tell SQLite to walk all that the worker holds. Not those whose key is
+-- taken for some time after a success.
 DELETE FROM {table} NOT INDEXED
 WHERE id IN (SELECT value FROM json_each(:ids))
   AND state = 2 AND locked_by = :worker AND attempts = :attempts
+  AND (key_period IS NULL OR NOT :is_success)
 RETURNING id;
 
 -- name: success
--- As delete, for rows that are kept.
+-- As delete, for rows that are kept: until :expires_at, or those with a key until its period and
+-- what :stays says are over.
 UPDATE {table} NOT INDEXED
-SET state = 4, finished_at = :now, expires_at = :expires_at, run_at = NULL, last_error = NULL,
+SET state = 4, finished_at = :now, run_at = NULL, last_error = NULL, result = :result,
+    expires_at = CASE WHEN key_period IS NULL THEN :expires_at
+                      ELSE max(:now + key_period, coalesce(:expires_at, :stays)) END,
     locked_at = NULL, locked_by = NULL, updated_at = :now
 WHERE id IN (SELECT value FROM json_each(:ids))
   AND state = 2 AND locked_by = :worker AND attempts = :attempts
@@ -178,19 +209,23 @@ RETURNING id;
 -- name: retry
 -- A person wants these again, at once and with all attempts: failed, unloadable, cancelled, or
 -- waiting out a backoff.
-UPDATE {table}
+UPDATE OR IGNORE {table}
 SET state = 1, run_at = :now, attempts = 0, crashes = 0, failed_at = NULL, finished_at = NULL,
     expires_at = NULL, updated_at = :now
 WHERE id = :id AND (state IN (3, 5, 6) OR (state = 0 AND attempts > 0))
 RETURNING id;
 
 -- name: retry_some
--- Of one queue and state, failed or unloadable: those that wait longest.
-UPDATE {table}
+-- Of one queue and state, failed or unloadable: those that wait longest. None whose key a live one
+-- has, and of several with one key the first.
+UPDATE OR IGNORE {table}
 SET state = 1, run_at = :now, attempts = 0, crashes = 0, failed_at = NULL, finished_at = NULL,
     expires_at = NULL, updated_at = :now
-WHERE id IN (SELECT id FROM {table}
+WHERE id IN (SELECT id FROM {table} j
              WHERE state NOT BETWEEN 1 AND 2 AND state = :state AND queue = CAST(:queue AS TEXT)
+               AND (state = 3 OR unique_key IS NULL
+                    OR NOT EXISTS (SELECT 1 FROM {table} live WHERE live.unique_key = j.unique_key
+                                     AND live.unique_key IS NOT NULL AND live.state < 4))
              ORDER BY finished_at, run_at, id LIMIT :limit)
 RETURNING id;
 
@@ -281,6 +316,11 @@ SELECT count(*) FROM (
 
 -- name: record
 SELECT {record} FROM {table} WHERE id = :id;
+
+-- name: glimpse
+SELECT state, CAST(queue AS BLOB), priority, run_at, CAST(handler AS BLOB),
+       CAST(last_error AS BLOB), CAST(result AS BLOB)
+FROM {table} WHERE id = :id;
 
 -- name: list_all
 -- The newest first.

@@ -3,12 +3,15 @@
 from collections.abc import Sequence
 from typing import Any
 
-from litejobs.job import NewJob, StoredJob
+from litejobs.job import Glimpse, NewJob, StoredJob
+
+#: The names of the states, by the number that a row holds.
+STATES = ("scheduled", "ready", "running", "unloadable", "succeeded", "failed", "cancelled")
 
 
 def new_row(job: NewJob, now: int) -> tuple[Any, ...]:
     """The values of a new row: ready where it is due, else scheduled."""
-    handler, queue, priority, run_at = job
+    handler, queue, priority, run_at, _ = job
     return (run_at <= now, queue, priority, run_at, now, now, handler)
 
 
@@ -26,6 +29,13 @@ def name(stored: bytes) -> str:
 def stored_name(name: str) -> bytes:
     """The bytes of a name, to be bound where a statement casts them to text."""
     return name.encode("utf-8", "surrogateescape")
+
+
+def glimpse(row: Sequence[Any]) -> Glimpse:
+    """A row as ``glimpse`` returns it."""
+    state, queue, priority, run_at, handler, *texts = row
+    error, result = (None if one is None else text(one) for one in texts)
+    return Glimpse(STATES[state], text(queue), priority, run_at, text(handler), error, result)
 
 
 def text(stored: bytes) -> str:

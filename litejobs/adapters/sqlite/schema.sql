@@ -18,13 +18,14 @@ CREATE TABLE {table} (
   finished_at INTEGER CHECK ((finished_at IS NOT NULL) = (state >= 4)),
   expires_at  INTEGER CHECK (expires_at IS NULL OR state >= 4), -- goes then; NULL: see retention
   unique_key  TEXT,
+  key_period  INTEGER CHECK (key_period IS NULL OR unique_key IS NOT NULL),
+              -- milliseconds after a success in which the key is still taken
   created_at  INTEGER NOT NULL
               DEFAULT (CAST((julianday('now') - 2440587.5) * 86400000 AS INTEGER)),
   updated_at  INTEGER NOT NULL
               DEFAULT (CAST((julianday('now') - 2440587.5) * 86400000 AS INTEGER)),
   handler     TEXT NOT NULL,                     -- JSON: name, path, args, kwargs, module
-  options     TEXT,
-  result      TEXT
+  result      TEXT                               -- JSON: what it returned
 ) STRICT;
 
 CREATE INDEX {table}_ready      ON {table} (queue, priority, run_at) WHERE state = 1;
@@ -49,6 +50,10 @@ CREATE INDEX {table}_expiring   ON {table} (expires_at)  WHERE expires_at IS NOT
 
 CREATE UNIQUE INDEX {table}_unique_key ON {table} (unique_key)
   WHERE unique_key IS NOT NULL AND state < 4;
+
+-- Of those that succeeded, for keys that are taken for some time after that.
+CREATE INDEX {table}_kept_key   ON {table} (unique_key)
+  WHERE unique_key IS NOT NULL AND state = 4;
 
 -- For people at the sqlite3 prompt: states and times as text.
 CREATE VIEW {table}_view AS
