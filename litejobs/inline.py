@@ -20,8 +20,9 @@ from litejobs.rules.pace import Pace
 from litejobs.run_directory.bell import Bell
 from litejobs.run_directory.identity import locked_by, worker_name
 from litejobs.run_directory.lease import Slot, held_lease
+from litejobs.soon import Soon
 from litejobs.stop import Stop
-from litejobs.worker import Worker, runs, wait, work
+from litejobs.worker import Worker, Works, runs, wait, work
 
 log = logging.getLogger("litejobs")
 
@@ -197,11 +198,14 @@ class InlineWorker:
             find = Find(locked_by(self.name, lease.name), self._group.queues, longest)
             execution = self._execution(self._group)
             stack.callback(execution.close)
+            beside: list[Works] = []
             if self.adapter.run_directory:
                 bell = Bell(self.adapter.run_directory)
                 stack.callback(bell.close)
-                selector.register(bell, selectors.EVENT_READ, bell.drain)
+                soon = Soon(bell, self._group.sleep_delay)
+                selector.register(bell, selectors.EVENT_READ, soon.hear)
                 stack.callback(selector.unregister, bell)
+                beside.append(soon)
             guard = self.guard or Overdue(self.adapter, execution.logger)
             inline = Inline(
                 execution,
@@ -221,7 +225,7 @@ class InlineWorker:
                 workoff=self._workoff,
                 on_settled=self.on_settled,
             )
-            work([worker], selector)
+            work([worker, *beside], selector)
 
     def _record(self, settlements: Sequence[Settlement]) -> None:
         """On another thread: what cannot wait for this one."""

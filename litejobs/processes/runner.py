@@ -32,6 +32,7 @@ from litejobs.processes.signals import Received, follow, stop_on_signals
 from litejobs.run_directory.bell import Bell
 from litejobs.run_directory.identity import locked_by, worker_name
 from litejobs.run_directory.lease import held_lease
+from litejobs.soon import Soon
 from litejobs.stop import Stop, Wish
 from litejobs.worker import Worker, Works, wait, work
 
@@ -139,8 +140,8 @@ class Runner:
             if not seats:
                 continue
             if key in adapters:
-                worker, here = self._worker(adapters[key], manifest, seats, selector, stack)
-                workers.append(worker)
+                worker, soon, here = self._worker(adapters[key], manifest, seats, selector, stack)
+                workers += [worker, soon]
                 due += here
             else:
                 workers.append(self._processes(str(what), seats, selector, stack))
@@ -184,12 +185,14 @@ class Runner:
         seats: Sequence[Seat],
         selector: selectors.BaseSelector,
         stack: ExitStack,
-    ) -> tuple[Worker, int]:
+    ) -> tuple[Worker, Soon, int]:
         """The Worker on an adapter, with a performer at each seat; how many jobs it is to do."""
         adapter.reload()
         bell = Bell(adapter.run_directory)
         stack.callback(bell.close)
-        selector.register(bell, selectors.EVENT_READ, bell.drain)
+        sleep_delay = min(group.sleep_delay for group, _, _ in seats)
+        soon = Soon(bell, sleep_delay)
+        selector.register(bell, selectors.EVENT_READ, soon.hear)
         lease = stack.enter_context(held_lease(adapter.run_directory))
         places = []
         for group, number, id_ in seats:
@@ -206,12 +209,12 @@ class Runner:
             performers,
             stop=self._stop,
             clock=self._clock,
-            sleep_delay=min(group.sleep_delay for group, _, _ in seats),
+            sleep_delay=sleep_delay,
             workoff=self._workoff,
             code_has_changed=SourceWatch(Path(self._source.start.root)).has_changed,
             on_settled=lambda settlements: self._tell([outcome for _, outcome in settlements]),
         )
-        return worker, adapter.count_due(performers.queues) if self._workoff else 0
+        return worker, soon, adapter.count_due(performers.queues) if self._workoff else 0
 
     def _processes(
         self,

@@ -3,7 +3,9 @@ The bell: whoever stores a job that is due wakes the workers that sleep.
 
 And whoever settles one wakes those who wait for its end. Each that waits has a datagram socket in
 the run directory; to ring is to send a byte to each. It is only a hint: who hears nothing looks by
-himself now and then. A watch on the -wal file instead would fire before the commit can be seen.
+himself now and then. A watch on the -wal file instead would fire before the commit can be seen. Who
+cannot tell when that will be, for the transaction is another's, rings "soon": then a worker looks
+several times.
 """
 
 import logging
@@ -24,6 +26,7 @@ if TYPE_CHECKING:
 
 #: The suffixes of the sockets of those who wait for jobs to do, and for jobs to end.
 TO_DO, ENDED = ".bell", ".ended"
+_NOW, _SOON = b"!", b"~"
 _TICK = 2000  # milliseconds; two changes closer than that may leave one mtime, by the file system
 log = logging.getLogger("litejobs")
 _LONGEST_ADDRESS = 100  # bytes; the systems allow 104 to 108, with the directory in them
@@ -48,19 +51,29 @@ class Bell:
     def fileno(self) -> int:
         return self._socket.fileno()
 
-    def drain(self) -> None:
-        """Take note of the rings so far: the next wait sleeps until the next one."""
+    def drain(self) -> bool:
+        """
+        Take note of the rings so far: the next wait sleeps until the next one.
+
+        Whether one of them told of a job that may be seen only soon.
+        """
+        is_soon = False
         with suppress(BlockingIOError):
-            while self._socket.recv(64):
-                pass
+            while rung := self._socket.recv(64):
+                is_soon = is_soon or rung == _SOON
+        return is_soon
 
     def close(self) -> None:
         self._socket.close()
         self._path.unlink(missing_ok=True)
 
 
-def ring(directory: str, suffix: str = TO_DO) -> None:
-    """Wake everyone who waits there for that. Never blocks and never fails."""
+def ring(directory: str, suffix: str = TO_DO, *, soon: bool = False) -> None:
+    """
+    Wake everyone who waits there for that. Never blocks and never fails.
+
+    *soon*: for a job that nobody sees before another's transaction is committed.
+    """
     tied = _tied.get((directory, suffix))
     if tied is None and not os.access(directory, os.F_OK):
         return  # no worker has been here yet; a stat that fails would take twice as long
@@ -71,7 +84,7 @@ def ring(directory: str, suffix: str = TO_DO) -> None:
     if tied is None or tied.mtime != mtime:
         tied = _tied[directory, suffix] = _tie_all(directory, suffix, mtime, tied)
     for rope in tied.ropes.values():
-        rope.pull()
+        rope.pull(_SOON if soon else _NOW)
 
 
 class _Rope:
@@ -86,9 +99,9 @@ class _Rope:
         self._bell = bell
         self._socket = sender
 
-    def pull(self) -> None:
+    def pull(self, what: bytes) -> None:
         try:
-            self._socket.send(b"!")
+            self._socket.send(what)
         except ConnectionRefusedError:
             _remove(self._bell)
         except OSError:
