@@ -29,6 +29,7 @@ if TYPE_CHECKING:
         NoResultError,
         SchedulingError,
         StorageError,
+        TransactionError,
     )
     from litejobs.job import Job, NewJob, StoredJob
     from litejobs.keys import Key
@@ -66,6 +67,7 @@ __all__ = [
     "StorageError",
     "StoredJob",
     "SystemClock",
+    "TransactionError",
     "WorkerGroup",
     "configure",
     "current_job",
@@ -101,6 +103,7 @@ _HOMES = {
     "StorageError": ("litejobs.errors", "StorageError"),
     "StoredJob": ("litejobs.job", "StoredJob"),
     "SystemClock": ("litejobs.clock", "SystemClock"),
+    "TransactionError": ("litejobs.errors", "TransactionError"),
     "WorkerGroup": ("litejobs.config", "WorkerGroup"),
     "current_job": ("litejobs.context", "current_job"),
     "jobs": ("litejobs.default_manager", "manager"),

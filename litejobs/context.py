@@ -25,6 +25,7 @@ Run = tuple[StoredJob, Limits, int]  # last when it began, milliseconds since 19
 #: What runs here. Few jobs ask for more, so that a CurrentJob is made for those only.
 running: ContextVar[Run | None] = ContextVar("litejobs_running", default=None)
 _loading: ContextVar[str] = ContextVar("litejobs_loading", default="")
+_within: ContextVar[bool] = ContextVar("litejobs_within_transaction", default=False)
 
 
 def current_job() -> CurrentJob | None:
@@ -55,3 +56,18 @@ def loading(what: str) -> Iterator[None]:
         yield
     finally:
         _loading.reset(token)
+
+
+def is_within_transaction() -> bool:
+    """Whether the caller's own transaction may hold the lock that litejobs would wait for."""
+    return _within.get()
+
+
+@contextmanager
+def within_transaction() -> Iterator[None]:
+    """While inside, the write lock is not waited for: the caller may be the one who holds it."""
+    token = _within.set(True)
+    try:
+        yield
+    finally:
+        _within.reset(token)

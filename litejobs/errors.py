@@ -93,6 +93,14 @@ class NoResultError(LitejobsError):
     """The job whose result is asked for is over, and its result was not kept."""
 
 
+class TransactionError(LitejobsError, ValueError):
+    """
+    A connection of the app's cannot take a job, or its end, into its transaction.
+
+    Nothing was stored or settled.
+    """
+
+
 class UnloadableError(LitejobsError):
     """A stored job cannot be brought to life here: its function or its arguments do not load."""
 

@@ -9,12 +9,12 @@ from itertools import combinations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from litejobs import defaults
+from litejobs import context, defaults
 from litejobs.adapters.base import BaseAdapter
 from litejobs.base_manager import BaseManager, not_declared, path_of
 from litejobs.clock import Clock
 from litejobs.config import WorkerGroup, check_logger, with_checked_options
-from litejobs.errors import ConfigurationError, SchedulingError
+from litejobs.errors import ConfigurationError, DatabaseBusyError, SchedulingError
 from litejobs.job import Job
 from litejobs.project import root_of_file
 from litejobs.run_directory.identity import worker_name
@@ -120,7 +120,9 @@ class JobManager(BaseManager):
         storage = self.adapter(adapter)  # which is another for each Flask app
         target = self._targets.get((job, storage))
         if target is None:
-            target = self._targets[job, storage] = self._new_target(job, storage)
+            target = self._new_target(job, storage)
+            if storage in self._announced:
+                self._targets[job, storage] = target
         return target
 
     def _new_target(self, job: Job[..., Any], storage: BaseAdapter) -> Target:
@@ -143,7 +145,12 @@ class JobManager(BaseManager):
         if storage in self._announced:
             return
         if storage.get_meta("app") != self.where:
-            storage.set_meta("app", self.where)
+            try:
+                storage.set_meta("app", self.where)
+            except DatabaseBusyError:
+                if context.is_within_transaction():
+                    return  # the next later() will leave it
+                raise
         self.logger.info("jobs are stored in %s", storage.describe())
         self._announced.add(storage)
 

@@ -12,7 +12,13 @@ from litejobs.arguments import Parameters, parameters_of
 from litejobs.clock import Clock
 from litejobs.config import check_priority, check_queue, check_whole
 from litejobs.defaults import END_OF_TIME
-from litejobs.errors import ConfigurationError, SchedulingError, quoted
+from litejobs.errors import (
+    ConfigurationError,
+    DatabaseBusyError,
+    SchedulingError,
+    TransactionError,
+    quoted,
+)
 from litejobs.job import Job, NewJob, Unique
 from litejobs.keys import Key, result_period
 from litejobs.scheduled import ScheduledJob, handle
@@ -92,6 +98,16 @@ class Owner(Protocol):
         """The storage of that name, or the first."""
         ...
 
+    @property
+    def where(self) -> str:
+        """``module:name`` of it."""
+        ...
+
+    @property
+    def adapter_keys(self) -> Sequence[str]:
+        """The names of its adapters, the default first."""
+        ...
+
     def target(self, job: Callable[..., Any], adapter: str | None) -> Target:
         """What *job* stands for, stored in that adapter; raises SchedulingError."""
         ...
@@ -122,6 +138,7 @@ class Scheduler:
         priority: int | None = None,
         key: str | Callable[..., str] | Key | None = None,
         keep_result: bool | float | timedelta | None = None,
+        connection: object = None,
     ) -> ScheduledJob:
         """
         Store *job* with its arguments and return once it is durable.
@@ -134,15 +151,21 @@ class Scheduler:
         or run, and *keep_result*: True keeps what the job returns for a day, a number of seconds or
         a timedelta for so long.
 
+        With *connection*, one of the app's own to the file of the jobs, the job is part of its
+        transaction: it exists if and only if that is committed, and is as durable as that. It may
+        be a sqlite3.Connection, an SQLAlchemy Session or Connection, Django's connection, or, with
+        ``driver="apsw"``, an apsw.Connection.
+
         Raises SchedulingError, and stores nothing, if any of this is not what a worker could run;
-        a StorageError if the database does not take it: after a DiskError it may be stored.
+        a StorageError if the database does not take it: after a DiskError it may be stored;
+        TransactionError if the connection cannot.
         """
-        plan = self._plan(job, wait, wait_until, queue, priority)
+        plan = self._plan(job, wait, wait_until, queue, priority, connection)
         target, run_at, queue, priority, state = plan
         handler = target.handler(args, kwargs, target.kept_for(keep_result))
         if key is not None or target.key is not None:
-            return self._store_unique(plan, key, [(args, kwargs)], [handler])[0]
-        [id_] = target.adapter.schedule([NewJob(handler, queue, priority, run_at)])
+            return self._store_unique(plan, key, [(args, kwargs)], [handler], connection)[0]
+        [id_] = _store(target.adapter, [NewJob(handler, queue, priority, run_at)], connection)
         self._logger.debug("scheduled %s: %d in queue %s", target.name, 1, queue)
         return ScheduledJob(
             target, id_, tuple(args), dict(kwargs or {}), queue, priority, run_at, state
@@ -159,6 +182,7 @@ class Scheduler:
         priority: int | None = None,
         key: str | Callable[..., str] | Key | None = None,
         keep_result: bool | float | timedelta | None = None,
+        connection: object = None,
     ) -> list[ScheduledJob]:
         """
         Store one job for each item of *args_list*, all or none, in one transaction.
@@ -169,17 +193,17 @@ class Scheduler:
         if not isinstance(args_list, Iterable) or isinstance(args_list, str | bytes):
             raise SchedulingError(f"many takes a list of argument lists, got {quoted(args_list)}")
         args_list = list(args_list)
-        plan = self._plan(job, wait, wait_until, queue, priority)
+        plan = self._plan(job, wait, wait_until, queue, priority, connection)
         target, run_at, queue, priority, state = plan
         period = target.kept_for(keep_result)
         handlers = [target.handler(args, None, period) for args in args_list]
         if not handlers:
             return []
         if key is not None or target.key is not None:
-            return self._store_unique(plan, key, [(args, None) for args in args_list], handlers)
-        ids = target.adapter.schedule(
-            [NewJob(handler, queue, priority, run_at) for handler in handlers]
-        )
+            calls: list[Call] = [(args, None) for args in args_list]
+            return self._store_unique(plan, key, calls, handlers, connection)
+        new_jobs = [NewJob(handler, queue, priority, run_at) for handler in handlers]
+        ids = _store(target.adapter, new_jobs, connection)
         self._logger.debug("scheduled %s: %d in queue %s", target.name, len(ids), queue)
         return [
             ScheduledJob(target, id_, tuple(args), {}, queue, priority, run_at, state)
@@ -202,6 +226,7 @@ class Scheduler:
         key: str | Callable[..., str] | Key | None,
         calls: Sequence[Call],
         handlers: Sequence[str],
+        connection: object,
     ) -> list[ScheduledJob]:
         target, run_at, queue, priority, state = plan
         uniques = target.uniques(key, calls)
@@ -209,18 +234,20 @@ class Scheduler:
             [
                 NewJob(handler, queue, priority, run_at, unique)
                 for handler, unique in zip(handlers, uniques, strict=True)
-            ]
+            ],
+            connection,
         )
         number = sum(one.is_new for one in kept)
         self._logger.debug("scheduled %s: %d in queue %s", target.name, number, queue)
         jobs = []
         for (id_, is_new), (args, kwargs) in zip(kept, calls, strict=True):
-            if is_new:
-                job = ScheduledJob(
-                    target, id_, tuple(args), dict(kwargs or {}), queue, priority, run_at, state
-                )
-            else:
-                job = handle(target.adapter, self._owner.declared, id_)
+            job = ScheduledJob(
+                target, id_, tuple(args), dict(kwargs or {}), queue, priority, run_at, state
+            )
+            if not is_new:
+                there = handle(target.adapter, self._owner.declared, id_)
+                if there.state != "gone":  # else stored in the very transaction that is open
+                    job = there
                 job.is_new = False
             jobs.append(job)
         return jobs
@@ -232,13 +259,17 @@ class Scheduler:
         wait_until: datetime | None,
         queue: str | None,
         priority: int | None,
+        connection: object,
     ) -> Plan:
         if what := context.loading_now():
             raise SchedulingError(
                 f"later({getattr(job, '__name__', job)}) was called while a worker loaded {what}; "
                 'such calls belong under: if __name__ == "__main__"'
             )
-        target = self._owner.target(job, self._adapter)
+        if connection is None:
+            target = self._owner.target(job, self._adapter)
+        else:
+            target = self._target_within_transaction(job)
         now = self._owner.clock.now()
         run_at = due(now, wait, wait_until)
         return (
@@ -248,6 +279,18 @@ class Scheduler:
             target.priority if priority is None else _checked(check_priority, priority),
             "ready" if run_at <= now else "scheduled",
         )
+
+    def _target_within_transaction(self, job: Callable[..., Any]) -> Target:
+        """As the owner says, without waiting for a lock that the caller may well hold itself."""
+        try:
+            with context.within_transaction():
+                return self._owner.target(job, self._adapter)
+        except DatabaseBusyError as error:
+            key = self._adapter or self._owner.adapter_keys[0]
+            raise TransactionError(
+                "the database is not ready for jobs, and it is locked, perhaps by this very "
+                f"transaction: call {self._owner.where}.adapter({key!r}).open() when the app starts"
+            ) from error
 
     def _checked_queue(self, queue: object) -> str:
         try:
@@ -260,6 +303,12 @@ class Scheduler:
                 f"queue {name!r} is not one of the declared queues: {', '.join(declared)}"
             )
         return name
+
+
+def _store(adapter: BaseAdapter, jobs: Sequence[NewJob], connection: object) -> list[int]:
+    if connection is None:
+        return adapter.schedule(jobs)
+    return adapter.schedule_within(connection, jobs)
 
 
 def due(now: int, wait: object, wait_until: object) -> int:

@@ -1,6 +1,8 @@
 """Of several calls that mean the same, one job: who comes second, and when."""
 
+import sqlite3
 import threading
+from contextlib import closing
 from datetime import timedelta
 
 import pytest
@@ -296,3 +298,26 @@ def test_storage_that_knows_no_keys_says_so(manager, later, job, monkeypatch):
 def test_a_job_without_a_key_is_stored_as_ever(adapter, clock):
     assert adapter.schedule([NewJob("{}", "q", 50, clock.now())] * 2) == [1, 2]
     assert rows(adapter, "unique_key, key_period") == [(None, None)] * 2
+
+
+def test_a_key_holds_in_a_transaction_of_the_apps_too(database, clock):
+    adapter = SqliteAdapter(database, clock=clock)
+    manager = JobManager({"sqlite": adapter}, clock=clock)
+    later, job = manager.create_scheduler(), manager.job(sync)
+    adapter.open()
+    with closing(sqlite3.connect(database)) as connection:
+        first = later(job, [1], key="a", connection=connection)
+        assert later(job, [2], key="a", connection=connection) == first
+        with pytest.raises(DuplicateJobError):
+            later.many(job, [[3], [4]], key=Key("a", "raise"), connection=connection)
+        assert rows(adapter) == []
+        connection.rollback()
+
+        second = later(job, [5], key="a", connection=connection)
+        replaced = later(job, [6], key=Key("a", "replace"), connection=connection)
+        connection.commit()
+
+    assert second.is_new
+    assert replaced == second
+    assert args(adapter) == ["[6]"]
+    adapter.close()

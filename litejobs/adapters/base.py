@@ -2,9 +2,11 @@ import logging
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Collection, Iterable, Sequence
 
-from litejobs.errors import ConfigurationError
+from litejobs.errors import ConfigurationError, TransactionError
 from litejobs.job import Find, Glimpse, Kept, Limits, NewJob, Outcome, Settlement, StoredJob
 from litejobs.run_directory.bell import ENDED, ring
+
+_NO_CONNECTION = "{} has no place for jobs in a transaction of the app's: leave connection out"
 
 
 class BaseAdapter(ABC):
@@ -29,17 +31,30 @@ class BaseAdapter(ABC):
     def schedule(self, jobs: Sequence[NewJob]) -> list[int]:
         """Store *jobs*, all or none, and return their ids in order; on return they are durable."""
 
-    def schedule_unique(self, jobs: Sequence[NewJob]) -> list[Kept]:
+    def schedule_unique(
+        self, jobs: Sequence[NewJob], connection: object | None = None
+    ) -> list[Kept]:
         """
         Store *jobs*, each of which has a key, all or none; return what became of each, in order.
 
-        Raises DuplicateJobError where that is the policy of a key.
+        With *connection*, as ``schedule_within``. Raises DuplicateJobError where that is the policy
+        of a key.
         """
         raise ConfigurationError(f"{self.describe()} knows no keys of jobs")
 
     def glimpse(self, id_: int) -> Glimpse | None:
         """What can be seen of the job with that id; None if it is not there (any more)."""
         raise ConfigurationError(f"{self.describe()} does not let its jobs be looked at")
+
+    def schedule_within(self, connection: object, jobs: Sequence[NewJob]) -> list[int]:
+        """
+        As ``schedule``, in the open transaction of the app's *connection*.
+
+        They are stored if and only if the app commits it.
+
+        Raises TransactionError if the storage cannot do that, or not on such a connection.
+        """
+        raise TransactionError(_NO_CONNECTION.format(self.describe()))
 
     @abstractmethod
     def find(
@@ -201,10 +216,14 @@ class BaseAdapter(ABC):
             "job %d was no longer ours: its %s changed nothing", job.id, outcome.kind
         )
 
-    def ring(self) -> None:
-        """Wake the workers that wait in ``run_directory``: to be called once jobs are stored."""
+    def ring(self, *, soon: bool = False) -> None:
+        """
+        Wake the workers that wait in ``run_directory``: to be called once jobs are stored.
+
+        *soon*: they are stored, but in a transaction that is still open.
+        """
         if self.run_directory is not None:
-            ring(self.run_directory)
+            ring(self.run_directory, soon=soon)
 
     def ring_ended(self) -> None:
         """Wake those who wait for the end of jobs: to be called once such are settled."""

@@ -157,6 +157,9 @@ class Recorder(SqliteAdapter):
         self._storage.stored(jobs)
         return ids
 
+    def schedule_within(self, _connection: object, jobs: Sequence[NewJob]) -> list[int]:
+        return self.schedule(jobs)  # the connection is to the app's own file, not to this one
+
 
 def call_in_words(
     name: str, args: Sequence[Any], kwargs: Mapping[str, Any], options: Mapping[str, Any]

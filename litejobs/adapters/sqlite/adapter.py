@@ -6,8 +6,9 @@ import time
 from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from datetime import timedelta
+from functools import cached_property
 from operator import attrgetter
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from litejobs import defaults
 from litejobs.adapters.base import BaseAdapter
@@ -26,6 +27,9 @@ from litejobs.retention import Keep, check_retention
 from litejobs.rules.outcome import released
 from litejobs.run_directory.lease import is_dead
 from litejobs.run_directory.paths import run_directory
+
+if TYPE_CHECKING:
+    from litejobs.adapters.sqlite.borrowed import Borrowed
 
 _PLACE_IN_LINE = attrgetter("priority", "run_at", "id")
 _TABLE_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,62}")
@@ -166,23 +170,63 @@ class SqliteAdapter(BaseAdapter):
         else:
             rows = [new_row(job, now) for job in jobs]
             with connection.transaction():
-                ids = self._insert_all(connection, rows)
+                ids = self._insert_all(connection, rows, self.sql)
         self.ring()
         return ids
 
-    def schedule_unique(self, jobs: Sequence[NewJob]) -> list[Kept]:
+    def schedule_unique(
+        self, jobs: Sequence[NewJob], connection: object | None = None
+    ) -> list[Kept]:
         now = self.clock.now()
-        connection = self.connection
-        with connection.transaction():
-            kept = [unique.store(connection.execute, self.sql, job, now) for job in jobs]
+        if connection is not None:
+            borrowed = self._borrow(connection)
+            with borrowed.all_or_nothing():
+                kept = [unique.store(borrowed.execute, self._sql_in_main, job, now) for job in jobs]
+            borrowed.ring(self)
+            return kept
+        with self.connection.transaction():
+            kept = [unique.store(self.connection.execute, self.sql, job, now) for job in jobs]
         self.ring()
         return kept
 
-    def _insert_all(self, connection: Connection, rows: Sequence[Sequence[Any]]) -> list[int]:
+    def schedule_within(self, connection: object, jobs: Sequence[NewJob]) -> list[int]:
+        if not jobs:
+            return []
+        now = self.clock.now()
+        rows = [new_row(job, now) for job in jobs]
+        borrowed = self._borrow(connection)
+        with borrowed.all_or_nothing():
+            if len(rows) == 1:
+                ids = [borrowed.insert(self._sql_in_main.schedule, rows[0])]
+            else:
+                ids = self._insert_all(borrowed, rows, self._sql_in_main)
+        borrowed.ring(self)
+        return ids
+
+    def ring_at_commit(self, _connection: object) -> None:
+        """For an event of SQLAlchemy's, just before it commits."""
+        self.ring(soon=True)
+
+    def _borrow(self, connection: object) -> "Borrowed":
+        from litejobs.adapters.sqlite.borrowed import Borrowed  # noqa: PLC0415  # for few apps
+
+        borrowed = Borrowed(connection, self)
+        if not self._prepared:  # by a look of our own: theirs may see what is rolled back yet
+            self.open()
+        return borrowed
+
+    @cached_property
+    def _sql_in_main(self) -> Queries:
+        """The statements where another schema may have a table of that name too."""
+        return Queries(f"main.{self.table}")
+
+    def _insert_all(
+        self, connection: "Connection | Borrowed", rows: Sequence[Sequence[Any]], sql: Queries
+    ) -> list[int]:
         """Insert *rows*, two or more, in the open transaction; return their ids."""
-        first = connection.insert(self.sql.schedule, rows[0])
-        connection.execute_many(self.sql.schedule, rows[1:-1])
-        last = connection.insert(self.sql.schedule, rows[-1])
+        first = connection.insert(sql.schedule, rows[0])
+        connection.execute_many(sql.schedule, rows[1:-1])
+        last = connection.insert(sql.schedule, rows[-1])
         # Ids rise, https://sqlite.org/autoinc.html: where there are as many as rows, all are ours.
         if last - first != len(rows) - 1:
             raise StorageError(

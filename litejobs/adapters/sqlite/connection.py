@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from typing import Any, Literal, TypeVar
 
+from litejobs import context
 from litejobs.adapters.sqlite import drivers, file, wal
 from litejobs.adapters.sqlite.drivers import DriverName, Values
 from litejobs.defaults import LOCK_PATIENCE, LOCK_WARNING
@@ -26,11 +27,11 @@ Row = tuple[Any, ...]
 T = TypeVar("T")
 
 # https://sqlite.org/rescode.html: primary result codes.
-_PERM, _BUSY, _LOCKED, _READONLY, _IOERR, _CORRUPT = 3, 5, 6, 8, 10, 11
+_PERM, _BUSY, _LOCKED, READONLY, _IOERR, _CORRUPT = 3, 5, 6, 8, 10, 11
 _FULL, _CANTOPEN, _NOTADB = 13, 14, 26
 _BAD_FILE = {
     _PERM: "may not be opened by this user",
-    _READONLY: "is read-only for this user, or its directory is; jobs need both writable",
+    READONLY: "is read-only for this user, or its directory is; jobs need both writable",
     _CORRUPT: "is corrupt; restore it from a backup",
     _CANTOPEN: "cannot be opened; it and its directory must be readable and writable",
     _NOTADB: "is not an SQLite database",
@@ -73,7 +74,7 @@ class Connection:
         self._synchronous = ""
         self._inside = False
         self._is_set_up = False
-        self._error, self._code_of, self._connect, self._insert = drivers.load(driver)
+        self._error, self._code_of, self._connect, self._insert, _ = drivers.load(driver)
         self._raw: Any = None
         self.in_use = threading.RLock()  # held by whoever is in a statement or transaction
         with _registry_lock:
@@ -244,17 +245,21 @@ class Connection:
                 raise self._translated(error) from error
 
     def _translated(self, error: Exception) -> StorageError:
-        code = self._code_of(error)
-        if code in (_BUSY, _LOCKED):
-            return DatabaseBusyError(f"{self.path} is locked by another program")
-        if code in (_IOERR, _FULL):
-            reason = "the disk is full" if code == _FULL else str(error)
-            return DiskError(f"writing or reading {self.path} failed: {reason}")
-        if code == _CANTOPEN and (shortage := file.shortage()) is not None:
-            return DiskError(f"{self.path} cannot be opened: {shortage}")
-        if code in _BAD_FILE:
-            return DatabaseFileError(f"{self.path} {_BAD_FILE[code]}")
-        return StorageError(f"{self.path}: {error}")
+        return in_our_words(error, self._code_of(error), self.path)
+
+
+def in_our_words(error: Exception, code: int | None, path: str) -> StorageError:
+    """What a library's *error* with that primary result code means."""
+    if code in (_BUSY, _LOCKED):
+        return DatabaseBusyError(f"{path} is locked by another program")
+    if code in (_IOERR, _FULL):
+        reason = "the disk is full" if code == _FULL else str(error)
+        return DiskError(f"writing or reading {path} failed: {reason}")
+    if code == _CANTOPEN and (shortage := file.shortage()) is not None:
+        return DiskError(f"{path} cannot be opened: {shortage}")
+    if code in _BAD_FILE:
+        return DatabaseFileError(f"{path} {_BAD_FILE[code]}")
+    return StorageError(f"{path}: {error}")
 
 
 def _identity(path: str) -> tuple[int, int] | None:
@@ -294,6 +299,8 @@ class Connections:
 
     def is_impatient(self) -> bool:
         """Whether this thread should wait no longer."""
+        if context.is_within_transaction():
+            return True
         asked: Callable[[], bool] | None = getattr(self._local, "is_impatient", None)
         return asked is not None and asked()
 

@@ -25,6 +25,7 @@ class Driver(NamedTuple):
     code_of: Callable[[Any], int | None]  #: the primary result code of an error
     connect: Callable[[str], Any]
     insert: Callable[[Any, str, Values], int]  #: run an INSERT; the row's id
+    cursor: Callable[[Any], Any]  #: one that gives tuples, on a connection that may give others
 
 
 def load(name: DriverName) -> Driver:
@@ -32,11 +33,13 @@ def load(name: DriverName) -> Driver:
     if name == "sqlite3":
         import sqlite3  # noqa: PLC0415  # which a runner does not need
 
-        return Driver(sqlite3.Error, _standard_code, _connect_standard, _insert_standard)
+        return Driver(
+            sqlite3.Error, _standard_code, _connect_standard, _insert_standard, _cursor_standard
+        )
     if name == "apsw":
         import apsw  # noqa: PLC0415  # only where no user code lives
 
-        return Driver(apsw.Error, _apsw_code, _connect_apsw, _insert_apsw)
+        return Driver(apsw.Error, _apsw_code, _connect_apsw, _insert_apsw, _cursor_apsw)
     raise ConfigurationError(f"driver must be 'sqlite3' or 'apsw', got {name!r}")
 
 
@@ -80,6 +83,18 @@ def _connect_apsw(path: str) -> Any:
 
 def _insert_standard(raw: "sqlite3.Connection", sql: str, values: Values) -> int:
     return raw.execute(sql, values).lastrowid  # type: ignore[return-value]
+
+
+def _cursor_standard(raw: "sqlite3.Connection") -> "sqlite3.Cursor":
+    cursor = raw.cursor()
+    cursor.row_factory = None
+    return cursor
+
+
+def _cursor_apsw(raw: Any) -> Any:
+    cursor = raw.cursor()
+    cursor.row_trace = lambda _, row: row
+    return cursor
 
 
 def _insert_apsw(raw: Any, sql: str, values: Values) -> int:
