@@ -7,6 +7,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar, Unpack, overload
 
@@ -233,7 +234,14 @@ class BaseManager(ABC):
         from litejobs.execution import Execution  # noqa: PLC0415  # for workers only
 
         logger = group.logger or self.logger
-        return Execution(self.loader(), group.limits, self.clock, logger, self._surroundings)
+        return Execution(
+            self.loader(),
+            group.limits,
+            self.clock,
+            logger,
+            self._surroundings,
+            partial(self.adapter, group.adapter),
+        )
 
     def around_job(self) -> AbstractContextManager[object]:
         """What each job runs inside of, on whichever worker; asked for anew by each."""

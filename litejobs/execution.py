@@ -8,9 +8,11 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from litejobs import context, defaults
+from litejobs.adapters.base import BaseAdapter
 from litejobs.arguments import parameters_of
 from litejobs.clock import Clock
 from litejobs.errors import UnloadableError
+from litejobs.finishing import NOT_COMMITTED, Finishing, nowhere
 from litejobs.job import Limits, Outcome, StoredJob
 from litejobs.loader import Call, Loader
 from litejobs.rules import outcome
@@ -48,7 +50,8 @@ class Execution:
     """
     Runs stored jobs of one group, one at a time, in this thread. Touches no storage.
 
-    *around* is entered anew for each job; what it raises is an error of that job.
+    *around* is entered anew for each job; what it raises is an error of that job. *storage* is
+    where the jobs are: only those that finish themselves have it asked for.
     """
 
     def __init__(
@@ -58,12 +61,14 @@ class Execution:
         clock: Clock,
         logger: logging.Logger,
         around: Around = nullcontext,
+        storage: Callable[[], BaseAdapter] = nowhere,
     ) -> None:
         self._loader = loader
         self._limits = limits
         self._clock = clock
         self.logger = logger
         self._around = around
+        self._finishing = Finishing(storage)
         self._loop: asyncio.Runner | None = None
         self._overridden: dict[Callable[..., Any], Limits] = {}
 
@@ -79,19 +84,30 @@ class Execution:
         if is_told:
             what = (job.id, call.name, job.attempts, limits.max_attempts)
             self._log("job %d %s started (attempt %d of %d)", *what)
-        token = context.running.set((job, limits, self._clock.now()))
+        token = context.running.set((job, limits, self._clock.now(), self._finishing.finish))
         try:
             raised, value = self._perform(job, call, limits, guard)
         finally:
             context.running.reset(token)
+        text = None
         if raised is not None or guard.timed_out:
             text = _described(raised, limits, timed_out=guard.timed_out)
             # It has the job's frames, and by those this one: all that the job held would stay.
             del raised
+        has_finished = self._finishing.job is job
+        if has_finished:
+            if self._finishing.is_committed():
+                self._tell_too_late(job, call, text)
+                text = None
+            else:
+                text = text or NOT_COMMITTED
+        if text is not None:
             return self._error(job, call, limits, text)
         if is_told:
             elapsed = time.monotonic() - started
             self._log("job %d %s succeeded in %.3f s", job.id, call.name, elapsed)
+        if has_finished:
+            return outcome.settled()
         if call.keep_result is None:
             return outcome.after_success(limits)
         return Outcome("success", keep=call.keep_result, result=self._result(job, call, value))
@@ -162,6 +178,13 @@ class Execution:
         with suppress(Exception):  # as _log
             log_error(self.logger, job, call.name, limits.max_attempts, result)
         return result
+
+    def _tell_too_late(self, job: StoredJob, call: Call, text: str | None) -> None:
+        """What went wrong after the job was settled changes nothing, but is not to go unheard."""
+        if text is not None:
+            with suppress(Exception):  # as _log
+                what = printable(call.name), printable_lines(text).rstrip()
+                self.logger.error("job %d %s had finished when it raised %s", job.id, *what)
 
     def _unloadable(self, job: StoredJob, error: BaseException) -> Outcome:
         if not isinstance(error, UnloadableError):

@@ -96,6 +96,7 @@ class Outcome(NamedTuple):
     crashed: bool = False  #: of an error or a failure: a process died in the run
     keep: float | None = None  #: of a row that stays: seconds until it may go; None: not said
     result: str | None = None  #: of a success: what it returned, as JSON, if that is kept
+    settled: bool = False  #: of a success: the job has recorded it in a transaction of its own
 
 
 Settlement = tuple[StoredJob, Outcome]

@@ -21,7 +21,7 @@ FLOORS = [
     {"context", "run_directory"},
     {"adapters"},
     {"arguments", "handler", "row"},
-    {"loader"},
+    {"loader", "finishing"},
     {"execution"},
     {
         "scheduler",

@@ -876,6 +876,55 @@ def test_to_abandon_heeds_what_was_said_before_the_kill(ready):
     assert ready.performers.abandon() == [(JOB, Outcome("success"))]
 
 
+SETTLED = (JOB, Outcome("success", settled=True))
+
+
+@pytest.fixture
+def finished(make_team):
+    """A job that runs at the first place, and has settled itself."""
+    team = make_team(is_held=lambda job: job != JOB)
+    team.hear(0, Ready(EMPTY))
+    team.hear(1, Ready(EMPTY))
+    team.begin(0, JOB)
+    return team
+
+
+def test_a_process_that_dies_after_its_job_had_finished_is_no_error_of_the_job(finished, caplog):
+    finished.hear(0, ends=CLOSED)
+
+    assert finished.performers.collect() == [SETTLED]
+    assert "(pid 4711) ended after job 7 had finished" in caplog.text
+    assert "went wrong" not in caplog.text
+
+
+def test_nor_is_one_that_is_killed_for_time(finished, passing, caplog):
+    passing.seconds += OVER
+
+    assert finished.performers.collect() == [SETTLED]
+    assert "did not end in time after job 7 had finished" in caplog.text
+    assert "went wrong" not in caplog.text
+
+
+def test_nor_is_it_given_back_when_all_is_abandoned(finished):
+    other = JOB._replace(id=8)
+    finished.begin(1, other)
+
+    assert finished.performers.abandon() == [SETTLED, (other, Outcome("released"))]
+
+
+def test_where_it_cannot_be_asked_who_settled_a_job_its_death_is_recorded(make_team):
+    def broken(_job):
+        raise DiskError("no")
+
+    team = make_team(is_held=broken)
+    team.hear(0, Ready(EMPTY))
+    team.begin(0, JOB)
+
+    team.hear(0, ends=CLOSED)
+
+    assert [outcome.kind for _, outcome in team.performers.collect()] == ["error"]
+
+
 def test_to_close_dismisses_every_process_before_it_ends_them(ready):
     ready.begin(0, JOB)
 

@@ -601,3 +601,16 @@ def test_the_plugin_costs_a_test_run_that_does_not_ask_next_to_nothing(project):
     )
 
     assert "1 passed" in project.run("-m", "pytest", "-q").out
+
+
+def test_a_call_with_a_key_is_told_of_and_run_as_any(manager, later):
+    with testing.manual(manager) as jobs:
+        first, second = (later(note, ["once"], key="a") for _ in range(2))
+        jobs.assert_scheduled(job(manager, note), ["once"])
+        jobs.drain()
+
+    assert (first.is_new, second.is_new) == (True, False)
+    assert done == ["once"]
+    with testing.run_now(manager):
+        later(note, ["at once"], key="a")
+        assert done == ["once", "at once"]

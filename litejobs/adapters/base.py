@@ -84,6 +84,21 @@ class BaseAdapter(ABC):
         job returned, if its job says so.
         """
 
+    def finish_within(
+        self, connection: object, job: StoredJob, outcome: Outcome
+    ) -> Callable[[], None]:
+        """
+        Record *outcome*, a success, in the open transaction of the app's *connection*.
+
+        Returns what rolls that back if it is still open; it never fails. Raises JobStateError where
+        the row is no longer the one that was found, TransactionError as ``schedule_within``.
+        """
+        raise TransactionError(_NO_CONNECTION.format(self.describe()))
+
+    def is_held(self, job: StoredJob) -> bool:
+        """Whether the row is still the one that was found: a settling method would change it."""
+        return True
+
     @abstractmethod
     def error(self, job: StoredJob, error: str, run_at: int) -> bool:
         """This run went wrong; the job is tried again at *run_at* (ms since 1970, UTC)."""
@@ -191,7 +206,9 @@ class BaseAdapter(ABC):
         ]
 
     def settle(self, job: StoredJob, outcome: Outcome) -> None:
-        """Record one outcome by the method of its kind."""
+        """Record one outcome by the method of its kind, unless the job has done so itself."""
+        if outcome.settled:
+            return
         if outcome.crashed:
             self.crash(job)
         match outcome:

@@ -2,11 +2,13 @@
 
 import logging
 import selectors
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 
 from litejobs import defaults
 from litejobs.clock import Clock
 from litejobs.config import takes
+from litejobs.errors import StorageError
 from litejobs.execution import log_error
 from litejobs.job import Find, Limits, Outcome, Settlement, StoredJob
 from litejobs.performers.crew import Crew
@@ -14,7 +16,7 @@ from litejobs.performers.job_place import JobPlace
 from litejobs.performers.manifest import Manifest
 from litejobs.performers.wire import Begun, Cut, Done, Message
 from litejobs.row import job_name
-from litejobs.rules.outcome import after_crash, after_error, released, too_long
+from litejobs.rules.outcome import after_crash, after_error, released, settled, too_long
 
 log = logging.getLogger("litejobs")
 
@@ -30,15 +32,18 @@ class Performers(Crew[JobPlace]):
         manifest: Manifest,
         *,
         give_up: bool = False,
+        is_held: Callable[[StoredJob], bool] = lambda _: True,
     ) -> None:
         """
         *manifest* tells the limits of jobs until performers tell a newer one.
 
-        *give_up*: raise the reason when an app does not load, rather than retry.
+        *give_up*: raise the reason when an app does not load, rather than retry. *is_held* says
+        whether a job whose process has died is to be settled: it may have done that itself.
         """
         super().__init__(places, selector, give_up=give_up)
         self._manifest = manifest
         self._clock = clock
+        self._is_held = is_held
         self._settlements: list[Settlement] = []
         self._stale: set[JobPlace] = set()  # where the process has loaded code that has changed
         self._is_other = False  # the app has other groups now, or other storage; said once
@@ -111,8 +116,8 @@ class Performers(Crew[JobPlace]):
             if place.process is not None:
                 self.kill(place)
                 running = self._take_all(place)
-                if running is not None:  # a person has stopped it
-                    self._settlements.append((running, released()))
+                if running is not None and not self._has_finished(running, place, "was stopped"):
+                    self._settlements.append((running, released()))  # a person has stopped it
                 self.leave(place)
         settlements, self._settlements = self._settlements, []
         return settlements
@@ -179,7 +184,8 @@ class Performers(Crew[JobPlace]):
         job = self._take_all(place)
         if job is None:
             return bool(place.leaves)
-        self._blame(place, job, f"PerformerDied: {place.who} {what} while it ran this job")
+        if not self._has_finished(job, place, what):
+            self._blame(place, job, f"PerformerDied: {place.who} {what} while it ran this job")
         return True
 
     def _take_all(self, place: JobPlace) -> StoredJob | None:
@@ -187,6 +193,15 @@ class Performers(Crew[JobPlace]):
         self._settlements += place.take_back()
         self._settlements += place.progress(0)
         return place.take_running()
+
+    def _has_finished(self, job: StoredJob, place: JobPlace, what: str) -> bool:
+        """Whether it was settled before its process went, in a transaction of its own."""
+        with suppress(StorageError):  # unknown: what is recorded then changes a running job only
+            if not self._is_held(job):
+                log.error("%s %s after job %d had finished", place.who, what, job.id)
+                self._settlements.append((job, settled()))
+                return True
+        return False
 
     def _blame(self, place: JobPlace, job: StoredJob, error: str) -> None:
         limits = place.limits_of(job)
@@ -200,7 +215,7 @@ class Performers(Crew[JobPlace]):
         self.kill(place)
         place.takes_leave("did not end in time")
         job = self._take_all(place)
-        if job is not None:
+        if job is not None and not self._has_finished(job, place, "did not end in time"):
             limits = place.limits_of(job)
             grace = f"{defaults.TIMEOUT_GRACE:g} s"
             error = (

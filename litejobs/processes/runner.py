@@ -200,7 +200,14 @@ class Runner:
             start = self._start(number, group, slot=lease.new_slot())
             who, fds = locked_by(name, lease.name), lease.descriptors
             places.append(JobPlace(name, who, group, start, fds, output=self._output(name)))
-        performers = Performers(places, selector, self._clock, manifest, give_up=self._gives_up)
+        performers = Performers(
+            places,
+            selector,
+            self._clock,
+            manifest,
+            give_up=self._gives_up,
+            is_held=adapter.is_held,
+        )
         self._crews.append(performers)
         stack.callback(performers.close)
         _say_where(adapter.path, places)

@@ -18,6 +18,11 @@ def after_success(limits: Limits) -> Outcome:
             return Outcome("success", keep=seconds)
 
 
+def settled() -> Outcome:
+    """The job is done, and has recorded that itself: nothing is left to settle."""
+    return Outcome("success", settled=True)
+
+
 def after_error(error: str, *, attempts: int, limits: Limits, now: int) -> Outcome:
     """
     Run number *attempts* went wrong at *now* (milliseconds): try again later, or a failure.

@@ -1,7 +1,7 @@
 """Temporary storage for a manager whose jobs are tested, and a worker that runs when it is told."""
 
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -11,9 +11,9 @@ from typing import Any
 from litejobs.adapters.sqlite.adapter import SqliteAdapter
 from litejobs.base_manager import BaseManager
 from litejobs.clock import Clock
-from litejobs.errors import UnloadableError
+from litejobs.errors import JobStateError, UnloadableError
 from litejobs.inline import InlineWorker
-from litejobs.job import NewJob, Settlement
+from litejobs.job import Kept, NewJob, Outcome, Settlement, StoredJob
 from litejobs.row import read
 from litejobs.scheduler import due
 
@@ -157,8 +157,22 @@ class Recorder(SqliteAdapter):
         self._storage.stored(jobs)
         return ids
 
+    def schedule_unique(
+        self, jobs: Sequence[NewJob], _connection: object | None = None
+    ) -> list[Kept]:
+        kept = super().schedule_unique(jobs)  # as below
+        self._storage.stored([job for job, one in zip(jobs, kept, strict=True) if one.is_new])
+        return kept
+
     def schedule_within(self, _connection: object, jobs: Sequence[NewJob]) -> list[int]:
         return self.schedule(jobs)  # the connection is to the app's own file, not to this one
+
+    def finish_within(
+        self, _connection: object, job: StoredJob, outcome: Outcome
+    ) -> Callable[[], None]:
+        if not self.success(job, delete=outcome.delete, keep=outcome.keep):
+            raise JobStateError(f"job {job.id} was finished before")
+        return lambda: None
 
 
 def call_in_words(

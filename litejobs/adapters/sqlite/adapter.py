@@ -19,6 +19,7 @@ from litejobs.adapters.sqlite.queries import Queries
 from litejobs.adapters.sqlite.recovery import recover
 from litejobs.adapters.sqlite.retention import Sweep
 from litejobs.adapters.sqlite.rows import glimpse, name, new_row, stored_job, stored_name, text
+from litejobs.adapters.sqlite.unique import Execute
 from litejobs.clock import Clock, SystemClock
 from litejobs.config import check_logger, with_checked_options
 from litejobs.errors import ConfigurationError, DatabaseFileError, JobStateError, StorageError
@@ -343,6 +344,8 @@ class SqliteAdapter(BaseAdapter):
             else:
                 self.settle(job, outcome)
         for (outcome, _, _), jobs in alike.items():
+            if outcome.settled:
+                continue
             held = self._settle_alike(outcome, jobs)
             for job in jobs if len(held) < len(jobs) else ():
                 if job.id not in held:
@@ -350,12 +353,17 @@ class SqliteAdapter(BaseAdapter):
 
     def _settle_alike(self, outcome: Outcome, jobs: Sequence[StoredJob]) -> set[int]:
         """Settle jobs of one worker in like attempts; the ids of those that were its own."""
+        self.connection.synchronise(durable=True)
+        return self._settled(self.connection.execute, self.sql, outcome, jobs)
+
+    def _settled(
+        self, execute: Execute, sql: Queries, outcome: Outcome, jobs: Sequence[StoredJob]
+    ) -> set[int]:
         is_success = outcome.kind == "success"
         if outcome.kind == "released":
-            statement = self.sql.release
+            statement = sql.release
         else:
-            statement = self.sql.delete if outcome.delete else self.sql.success
-        self.connection.synchronise(durable=True)
+            statement = sql.delete if outcome.delete else sql.success
         now = self.clock.now()
         values = {
             "ids": json.dumps([job.id for job in jobs]),
@@ -367,9 +375,9 @@ class SqliteAdapter(BaseAdapter):
             "stays": now if outcome.delete else self._stays(now),
             "result": outcome.result,
         }
-        held = {id_ for (id_,) in self.connection.execute(statement, values)}
+        held = {id_ for (id_,) in execute(statement, values)}
         if is_success and outcome.delete and len(held) < len(jobs):  # its key may be taken for long
-            held |= {id_ for (id_,) in self.connection.execute(self.sql.success, values)}
+            held |= {id_ for (id_,) in execute(sql.success, values)}
         return held
 
     def _stays(self, now: int) -> int:
@@ -380,13 +388,32 @@ class SqliteAdapter(BaseAdapter):
 
     def _settle(self, statement: str, job: StoredJob, **values: Any) -> bool:
         self.connection.synchronise(durable=True)
-        values |= {
+        return bool(self.connection.execute(statement, values | self._one(job)))
+
+    def _one(self, job: StoredJob) -> dict[str, Any]:
+        """What names the run of a job, now, to a statement."""
+        return {
             "id": job.id,
             "worker": job.locked_by,
             "attempts": job.attempts,
             "now": self.clock.now(),
         }
-        return bool(self.connection.execute(statement, values))
+
+    def finish_within(
+        self, connection: object, job: StoredJob, outcome: Outcome
+    ) -> Callable[[], None]:
+        borrowed = self._borrow(connection)
+        with borrowed.all_or_nothing():
+            if not self._settled(borrowed.execute, self._sql_in_main, outcome, [job]):
+                raise JobStateError(
+                    f"job {job.id} is not this run's to finish: it was finished before, or is "
+                    "another's by now"
+                )
+        return borrowed.roll_back
+
+    def is_held(self, job: StoredJob) -> bool:
+        [(held,)] = self.connection.execute(self.sql.is_held, self._one(job))
+        return bool(held)
 
     def _expiry(self, keep: float | None) -> int | None:
         """When a row goes that stays for *keep* seconds from now."""

@@ -162,6 +162,11 @@ SET state = 3, attempts = attempts - 1, last_error = :error,
 WHERE id = :id AND state = 2 AND locked_by = :worker AND attempts = :attempts
 RETURNING id;
 
+-- name: is_held
+-- Whether the statements above would change this row.
+SELECT EXISTS (SELECT 1 FROM {table}
+               WHERE id = :id AND state = 2 AND locked_by = :worker AND attempts = :attempts);
+
 -- name: release_strays
 -- Locked for :workers (JSON list), but not among the jobs :known (JSON list of ids) to them.
 UPDATE {table}
