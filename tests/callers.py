@@ -160,3 +160,5 @@ class DjangoDefault(Django):
 KINDS = [Standard, Explicit, Immediate, Apsw, Core, Session, Scoped, Django, DjangoDefault]
 if sys.version_info >= (3, 12):
     KINDS.append(AutocommitOff)
+#: Of each library one, for what does not depend on how its transactions begin.
+LIBRARIES = [Standard, Apsw, Session, Django]

@@ -6,7 +6,7 @@ from contextlib import closing
 
 import apsw
 import pytest
-from callers import KINDS, Core, Django, Session
+from callers import KINDS, LIBRARIES, Core, Django, Session
 from django.db import transaction
 from helpers import wait_until
 
@@ -123,6 +123,7 @@ def test_many_jobs_have_the_ids_under_which_they_are_stored(app, app_later, rows
     assert len(found) == 3
 
 
+@pytest.mark.parametrize("app", LIBRARIES, ids=lambda kind: kind.__name__, indirect=True)
 def test_what_the_app_writes_after_the_job_is_of_the_same_transaction(app, app_later, rows):
     app.begin()
     app_later("Ada")
@@ -234,7 +235,7 @@ def refused(later, connection, match):
 
 @pytest.mark.parametrize("what", [5, "app.db", object()], ids=["number", "path", "object"])
 def test_what_is_no_connection_is_refused(later, what):
-    refused(later, what, f"must be a sqlite3.Connection, .* got a {type(what).__name__}")
+    refused(later, what, f"must be a sqlite3.Connection, .* got {type(what).__name__}")
 
 
 def test_another_file_is_refused(later, connect, tmp_path):
@@ -337,7 +338,7 @@ def test_a_database_of_another_kind_is_refused(later, monkeypatch, database):
         type(app.connection.connection), "driver_connection", property(lambda _: object())
     )
 
-    refused(later, app.connection, "to no SQLite database")
+    refused(later, app.connection, "is an object, not one of sqlite3 or apsw")
     monkeypatch.undo()
     app.close()
 
@@ -490,7 +491,9 @@ def test_the_default_manager_names_its_set_up_call_too(project):
     told = project.run("script.py").out
 
     assert "call litejobs:jobs.adapter('sqlite').open() when the app starts" in told
-    assert "hello Bob" in project.litejobs("workoff", "app.db").out
+    with closing(sqlite3.connect(project.directory / "app.db")) as connection:
+        [(handler,)] = connection.execute("SELECT handler FROM background_jobs").fetchall()
+    assert "Bob" in handler
 
 
 def test_a_caller_whose_lock_another_holds_is_told_so_by_its_own_patience(later, connect):
@@ -592,17 +595,19 @@ def test_django_without_its_own_transactions_rings_soon(later, heard, database, 
     app.close()
 
 
+SOON = 30  # seconds; these workers would look by themselves in an hour
+
+
 def test_an_idle_worker_begins_the_job_long_before_it_would_have_looked(
-    database, connect, make_jobs, clock
+    database, connect, monkeypatch
 ):
-    """On a worker that would look in an hour."""
+    monkeypatch.setattr("litejobs.defaults.RECOVERY_PAUSE", 3600)
     done = threading.Event()
-    jobs = JobManager(
-        {"sqlite": SqliteAdapter(database)}, workers=[{"sleep_delay": 3600, "count": 1}]
-    )
+    adapter = SqliteAdapter(database)
+    jobs = JobManager({"sqlite": adapter}, workers=[{"sleep_delay": 3600}])
 
     @jobs.job
-    def note():
+    def note(what):
         done.set()
 
     later = jobs.create_scheduler()
@@ -610,15 +615,60 @@ def test_an_idle_worker_begins_the_job_long_before_it_would_have_looked(
     thread = threading.Thread(target=worker.run)
     thread.start()
     try:
-        wait_until(lambda: list((database.parent / "jobs.sqlite.run").glob("*.bell")))
+        later(note, ["at once"])  # after which it is idle
+        assert done.wait(SOON)
+        done.clear()
         connection = connect()
-        later(note, connection=connection)
+        later(note, ["soon"], connection=connection)
         connection.commit()
 
-        assert done.wait(30)
+        assert done.wait(SOON)
     finally:
         worker.stop()
         thread.join()
+        adapter.close()
+
+
+def test_an_idle_runner_begins_the_job_long_before_it_would_have_looked(project):
+    project.write(
+        "first/sitecustomize.py",
+        """
+        from litejobs import defaults
+
+        defaults.RECOVERY_PAUSE = defaults.SLEEP_DELAY = 3600.0
+        """,
+    )
+    project.write("pyproject.toml", "[tool.litejobs]\ndatabase = 'db.sqlite'\n")
+    project.write(
+        "script.py",
+        """
+        import sqlite3, sys
+        from litejobs import configure, later
+
+        def note(what):
+            with open("done.txt", "a") as file:
+                file.write(what)
+
+        if __name__ == "__main__":
+            configure(database="db.sqlite")
+            connection = sqlite3.connect("db.sqlite") if sys.argv[1] == "soon" else None
+            later(note, sys.argv[1:], connection=connection)
+            if connection:
+                connection.commit()
+        """,
+    )
+    project.run("script.py", "first")
+    environment = {"PYTHONPATH": str(project.directory / "first")}
+    runner = project.start_litejobs("work", env=environment)
+    try:
+        wait_until(lambda: project.read("done.txt") == "first", "the first job")
+
+        project.run("script.py", "soon")
+
+        wait_until(lambda: project.read("done.txt") == "firstsoon", "the second job", SOON)
+    finally:
+        runner.terminate()
+        runner.communicate()
 
 
 # In tests of the app

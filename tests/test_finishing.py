@@ -8,7 +8,7 @@ import weakref
 from contextlib import closing
 
 import pytest
-from callers import KINDS, Explicit, Standard
+from callers import KINDS, LIBRARIES, Explicit, Standard
 
 from litejobs import JobManager, JobStateError, SqliteAdapter, TransactionError, current_job
 from litejobs.errors import DiskError
@@ -93,7 +93,7 @@ def test_what_the_job_did_and_its_settlement_are_committed_together(make_world, 
     assert seen == [([(2,)], 0), ([], 1)]
 
 
-@pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.__name__)
+@pytest.mark.parametrize("kind", LIBRARIES, ids=lambda kind: kind.__name__)
 def test_a_job_that_rolls_back_is_not_done(make_world, kind, caplog):
     world = make_world(kind)
 
@@ -177,7 +177,7 @@ def test_what_is_raised_before_the_commit_is_the_error(world):
     assert error.startswith("KeyError: 'in time'\n\nTraceback")
 
 
-@pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.__name__)
+@pytest.mark.parametrize("kind", LIBRARIES, ids=lambda kind: kind.__name__)
 def test_a_transaction_that_is_left_open_does_not_keep_the_lock(make_world, kind):
     """Nobody could record the error then, or anything else."""
     world = make_world(kind)

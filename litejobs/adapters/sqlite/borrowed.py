@@ -52,10 +52,10 @@ class SqlAlchemyLender(Lender):
             self._connection.begin()
 
     def ring(self, adapter: "SqliteAdapter") -> None:
+        # The one event that comes for a Session too, but not for its savepoints: just before the
+        # commit. One that listens already is not added again.
         event = sys.modules["sqlalchemy"].event
-        # The one event that a Session has too, and not for its savepoints; it comes just before.
-        if not event.contains(self._connection, "commit", adapter.ring_at_commit):
-            event.listen(self._connection, "commit", adapter.ring_at_commit)
+        event.listen(self._connection, "commit", adapter.ring_at_commit)
 
 
 class DjangoLender(Lender):
@@ -118,9 +118,7 @@ class Borrowed:
         except Exception as error:
             raise TransactionError(f"the connection cannot be used: {error}") from error
         if lender is None:
-            raise TransactionError(
-                f"connection must be {_TAKEN}; got a {type(connection).__qualname__}"
-            )
+            raise TransactionError(f"connection must be {_TAKEN}; got {type(connection).__name__}")
         self._lender = lender
         self._check_library(adapter.driver)
         self._check_file()
@@ -131,7 +129,8 @@ class Borrowed:
                 break
         else:
             raise TransactionError(
-                f"the connection is to no SQLite database; jobs are stored in {self._path}"
+                f"under the connection is an {type(self._lender.raw).__qualname__}, not one of "
+                f"sqlite3 or apsw; jobs are stored in {self._path}"
             )
         if library != driver:
             raise TransactionError(
