@@ -51,6 +51,16 @@ def test_the_memory_adapter_runs_beside_sqlite(project):
     assert "2 succeeded" in result.out
 
 
+def test_the_bank_moves_its_money_once(project):
+    shutil.copytree(EXAMPLES / "exactly_once", project.directory, dirs_exist_ok=True)
+    ordered = project.run("bank.py", 20)
+    assert "transfers 20, done 0, doubled 0, sum ok True" in ordered.out
+
+    project.litejobs("workoff")
+
+    assert "transfers 20, done 20, doubled 0, sum ok True" in project.run("bank.py").out
+
+
 @contextmanager
 def running(process):
     """A server or worker, ended afterwards; it must take SIGINT well."""
@@ -126,4 +136,10 @@ def test_the_flask_app_passes_its_own_tests(project):
 def test_the_examples_need_no_more_than_the_package_and_flask():
     names = {path.name for path in EXAMPLES.iterdir() if path.name != "__pycache__"}
 
-    assert names == {"flask_app", "memory_adapter", "script.py", "search_stdlib.py"}
+    assert names == {
+        "exactly_once",
+        "flask_app",
+        "memory_adapter",
+        "script.py",
+        "search_stdlib.py",
+    }

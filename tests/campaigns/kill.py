@@ -124,6 +124,10 @@ class Fire:
 class Campaign:
     """Runs it in *directory*; ``report`` checks what came of it."""
 
+    app = "app"
+    file = "jobs.sqlite"
+    broken = BROKEN
+    weights = (12, 6, 1)  # of performers, runners and producers among the killed
     kills_for_a_drain = 40
 
     def __init__(self, directory, options):
@@ -134,18 +138,22 @@ class Campaign:
         self.runners = []
         self.producers = []
         self.restarts = self.drains = 0
-        (self.directory / "app.py").write_text(APP)
-        (self.directory / "producer.py").write_text(PRODUCER)
-        (self.directory / "pyproject.toml").write_text("")
-        (self.directory / "log.txt").write_text("")
+        self.prepare()
         self.environment = dict(os.environ)
         if options.breaks:
             names = {"unfenced": ("time-lease", "unfenced")}.get(options.breaks, (options.breaks,))
-            code = "".join(textwrap.dedent(BROKEN[name]) for name in names)
+            code = "".join(textwrap.dedent(self.broken[name]) for name in names)
             first = self.directory / "first"
             first.mkdir()
             (first / "sitecustomize.py").write_text(code)
             self.environment["PYTHONPATH"] = str(first)
+
+    def prepare(self):
+        """Write the project."""
+        (self.directory / "app.py").write_text(APP)
+        (self.directory / "producer.py").write_text(PRODUCER)
+        (self.directory / "pyproject.toml").write_text("")
+        (self.directory / "log.txt").write_text("")
 
     def run(self):
         """All of it, to the end of the last job."""
@@ -190,15 +198,19 @@ class Campaign:
         while time.monotonic() - quiet_since < self.options.quiet:
             self.tend()
             time.sleep(0.2)
-            size = (self.directory / "log.txt").stat().st_size
-            if size != seen:
-                quiet_since, seen = time.monotonic(), size
+            progress = self.progress()
+            if progress != seen:
+                quiet_since, seen = time.monotonic(), progress
             if not self.producers and self.left() == 0:
                 break
         for runner in self.runners:
             runner.send_signal(signal.SIGTERM)
         for runner in self.runners:
             runner.wait(60)
+
+    def progress(self):
+        """What changes as long as anything moves."""
+        return (self.directory / "log.txt").stat().st_size
 
     def left(self):
         """How many jobs are neither done nor given up."""
@@ -209,13 +221,13 @@ class Campaign:
         return count
 
     def database(self):
-        return sqlite3.connect(self.directory / "jobs.sqlite", timeout=30)
+        return sqlite3.connect(self.directory / self.file, timeout=30)
 
     # What happens to processes
 
     def kill(self):
         """A performer, a runner or a producer, whatever it is doing."""
-        kind = self.chance.choices(["performer", "runner", "producer"], [12, 6, 1])[0]
+        kind = self.chance.choices(["performer", "runner", "producer"], self.weights)[0]
         victims = {
             "performer": [pid for runner in self.runners for pid in children(runner.pid)],
             "runner": [runner.pid for runner in self.runners],
@@ -287,7 +299,7 @@ class Campaign:
         self.producers.append((self.start("producer.py", *words), last))
 
     def start_runner(self):
-        words = ("-m", "litejobs", "work", "--app", "app", "--log-level", "warning")
+        words = ("-m", "litejobs", "work", "--app", self.app, "--log-level", "warning")
         return self.start(*words, env=self.environment)
 
     def start(self, *words, env=None):
@@ -430,12 +442,16 @@ def parse(words=None):
 
 
 def main(words=None):
-    """Run a campaign and print its report; whether every promise was kept."""
-    options = parse(words)
+    """Run a campaign, print its report and return it."""
+    return conduct(Campaign, parse(words))
+
+
+def conduct(kind, options):
+    """Run a campaign of that *kind*, print its report and return it."""
     with tempfile.TemporaryDirectory(prefix="campaign-") as directory:
         if options.keep:
             Path(options.keep).mkdir(parents=True)
-        campaign = Campaign(options.keep or directory, options)
+        campaign = kind(options.keep or directory, options)
         began = time.monotonic()
         campaign.run()
         report = campaign.report() | {
