@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from litejobs.clock import Clock, SystemClock
     from litejobs.config import WorkerGroup
     from litejobs.context import CurrentJob, current_job
+    from litejobs.control import Discard, Retry, Snooze
     from litejobs.default_manager import later
     from litejobs.default_manager import manager as jobs
     from litejobs.errors import (
@@ -49,6 +50,7 @@ __all__ = [
     "CurrentJob",
     "DatabaseBusyError",
     "DatabaseFileError",
+    "Discard",
     "DiskError",
     "DuplicateJobError",
     "Job",
@@ -62,9 +64,11 @@ __all__ = [
     "LitejobsError",
     "NewJob",
     "NoResultError",
+    "Retry",
     "ScheduledJob",
     "Scheduler",
     "SchedulingError",
+    "Snooze",
     "SqliteAdapter",
     "StorageError",
     "StoredJob",
@@ -86,6 +90,7 @@ _HOMES = {
     "CurrentJob": ("litejobs.context", "CurrentJob"),
     "DatabaseBusyError": ("litejobs.errors", "DatabaseBusyError"),
     "DatabaseFileError": ("litejobs.errors", "DatabaseFileError"),
+    "Discard": ("litejobs.control", "Discard"),
     "DiskError": ("litejobs.errors", "DiskError"),
     "DuplicateJobError": ("litejobs.errors", "DuplicateJobError"),
     "Job": ("litejobs.job", "Job"),
@@ -99,9 +104,11 @@ _HOMES = {
     "LitejobsError": ("litejobs.errors", "LitejobsError"),
     "NewJob": ("litejobs.job", "NewJob"),
     "NoResultError": ("litejobs.errors", "NoResultError"),
+    "Retry": ("litejobs.control", "Retry"),
     "ScheduledJob": ("litejobs.scheduled", "ScheduledJob"),
     "Scheduler": ("litejobs.scheduler", "Scheduler"),
     "SchedulingError": ("litejobs.errors", "SchedulingError"),
+    "Snooze": ("litejobs.control", "Snooze"),
     "SqliteAdapter": ("litejobs.adapters.sqlite.adapter", "SqliteAdapter"),
     "StorageError": ("litejobs.errors", "StorageError"),
     "StoredJob": ("litejobs.job", "StoredJob"),

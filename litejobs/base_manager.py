@@ -18,16 +18,15 @@ from litejobs.config import (
     WorkerGroup,
     check_groups,
     check_keys,
-    check_limits,
     check_logger,
     check_priority,
     check_queue,
     check_queues,
     check_whole,
-    in_seconds,
 )
 from litejobs.errors import ConfigurationError, SchedulingError
-from litejobs.job import Job, OwnLimits
+from litejobs.job import Job
+from litejobs.job_options import JobOptions, error_rules, own_limits
 from litejobs.keys import Key, result_period
 from litejobs.launch import Launch
 from litejobs.program import calling_module, importable_name, is_spawned
@@ -46,7 +45,7 @@ P = ParamSpec("P")
 R = TypeVar("R")
 _NOTHING = nullcontext()  # may be entered again and again
 _JOB_OPTIONS = (
-    "queue", "priority", "key", "keep_result", "properties", *OwnLimits.__annotations__,
+    "queue", "priority", "key", "keep_result", "properties", *JobOptions.__annotations__,
 )  # fmt: skip
 
 
@@ -100,7 +99,7 @@ class BaseManager(ABC):
         key: str | Callable[..., str] | Key | None = ...,
         keep_result: bool | float | timedelta | None = ...,
         properties: Mapping[str, Any] | None = ...,
-        **own_limits: Unpack[OwnLimits],
+        **options: Unpack[JobOptions],
     ) -> Callable[[Callable[P, R]], Job[P, R]]: ...
 
     def job(self, perform: Callable[..., Any] | None = None, /, **options: Any) -> Any:
@@ -122,15 +121,19 @@ class BaseManager(ABC):
         key: str | Callable[..., str] | Key | None = None,
         keep_result: bool | float | timedelta | None = None,
         properties: Mapping[str, Any] | None = None,
-        **own_limits: Unpack[OwnLimits],
+        **options: Unpack[JobOptions],
     ) -> Job[P, R]:
         """
         Declare *perform* as a job, stored in *queue* with *priority* (lower runs first).
 
         *key* and *keep_result* are those of ``later``, which may be told others.
-        *properties* become attributes of the job. *own_limits* are max_attempts, max_runtime
+        *properties* become attributes of the job. Of the *options* max_attempts, max_runtime
         (seconds), delete_successful_jobs and delete_failed_jobs (True, False, or seconds or a
-        timedelta after which the row goes); they win over the group's.
+        timedelta after which the row goes) win over the group's. *retry_on* are the only exception
+        classes worth another try, and after those in *discard_on* the job ends as by Discard.
+        *backoff* is the seconds to wait after a bad run: a number; a list, of which the last one
+        repeats; or a function of the attempt, 1 after the first. *jitter*, from 0 to 1, is the
+        share by which that may be longer.
 
         Raises ConfigurationError when an option is not of its kind, when the queue is not declared,
         and when *perform* is no function made by ``def``.
@@ -139,17 +142,17 @@ class BaseManager(ABC):
             raise ConfigurationError(
                 f"perform of a job must be a function made by def, got {perform!r}"
             )
-        check_keys(own_limits, _JOB_OPTIONS, of="a job")
-        check_limits(own_limits)
+        check_keys(options, _JOB_OPTIONS, of="a job")
         self._check_declared(queue)
         job: Job[P, R] = Job(
             perform,
             owner=self,
             queue=queue,
             priority=check_priority(priority),
-            own_limits=in_seconds(own_limits),
             key=None if key is None else Key.of(key),
             keep_result=None if keep_result is None else result_period(keep_result),
+            own_limits=own_limits(options),
+            error_rules=error_rules(options),
             properties=properties,
         )
         self.declared[path_of(perform), job.name] = job

@@ -20,6 +20,7 @@ MAX_ATTEMPTS = 1_000_000
 MAX_TENURE = 1_000_000_000  # jobs or MiB
 MAX_SECONDS = 366 * 24 * 3600 * 100  # a hundred years
 _DELETIONS = ("delete_successful_jobs", "delete_failed_jobs")
+_GROUP_LIMITS = ("max_attempts", "max_runtime", *_DELETIONS)
 MIN_PRIORITY, MAX_PRIORITY = -(2**63), 2**63 - 1
 
 
@@ -126,8 +127,8 @@ def takes(queues: Sequence[str], queue: str) -> bool:
 
 
 def limits_of(options: object) -> dict[str, Any]:
-    """The attributes of *options* that are limits, by name."""
-    return {field.name: getattr(options, field.name) for field in fields(Limits)}
+    """The attributes of a group's *options* that are limits, by name."""
+    return {key: getattr(options, key) for key in _GROUP_LIMITS}
 
 
 def check_limits(options: Mapping[str, Any]) -> None:

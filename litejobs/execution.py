@@ -1,6 +1,7 @@
 import contextvars
 import inspect
 import logging
+import random
 import time
 from collections.abc import Callable, Coroutine
 from contextlib import AbstractContextManager, nullcontext, suppress
@@ -11,12 +12,15 @@ from litejobs import context, defaults
 from litejobs.adapters.base import BaseAdapter
 from litejobs.arguments import parameters_of
 from litejobs.clock import Clock
-from litejobs.errors import UnloadableError
+from litejobs.config import check_seconds
+from litejobs.control import Control, Discard
+from litejobs.errors import JobTimeout, UnloadableError
 from litejobs.finishing import NOT_COMMITTED, Finishing, nowhere
 from litejobs.job import Limits, Outcome, StoredJob
 from litejobs.loader import Call, Loader
 from litejobs.rules import outcome
-from litejobs.rules.error_text import describe
+from litejobs.rules.error_text import describe, headline
+from litejobs.rules.exceptions import ErrorRules, after_exception
 from litejobs.rules.text import cut, printable, printable_lines
 
 if TYPE_CHECKING:
@@ -44,6 +48,7 @@ class Guard:
 
 
 _UNLIMITED = Guard()
+_NO_RULES = ErrorRules()
 
 
 class Execution:
@@ -89,28 +94,27 @@ class Execution:
             raised, value = self._perform(job, call, limits, guard)
         finally:
             context.running.reset(token)
-        text = None
-        if raised is not None or guard.timed_out:
-            text = _described(raised, limits, timed_out=guard.timed_out)
+        has_finished = self._finishing.job is job
+        if has_finished and self._finishing.is_committed():
+            self._tell_too_late(job, call, raised)
+            del raised  # as below
+            ended = outcome.settled()
+        elif raised is not None or guard.timed_out:
+            ended = self._went_wrong(job, call, limits, raised, timed_out=guard.timed_out)
             # It has the job's frames, and by those this one: all that the job held would stay.
             del raised
-        has_finished = self._finishing.job is job
-        if has_finished:
-            if self._finishing.is_committed():
-                self._tell_too_late(job, call, text)
-                text = None
-            else:
-                text = text or NOT_COMMITTED
-        if text is not None:
-            return self._error(job, call, limits, text)
+            return ended
+        elif has_finished:
+            return self._not_committed(job, call, limits)
+        elif call.keep_result is None:
+            ended = outcome.after_success(limits)
+        else:
+            result = self._result(job, call, value)
+            ended = Outcome("success", keep=call.keep_result, result=result)
         if is_told:
             elapsed = time.monotonic() - started
             self._log("job %d %s succeeded in %.3f s", job.id, call.name, elapsed)
-        if has_finished:
-            return outcome.settled()
-        if call.keep_result is None:
-            return outcome.after_success(limits)
-        return Outcome("success", keep=call.keep_result, result=self._result(job, call, value))
+        return ended
 
     def _result(self, job: StoredJob, call: Call, value: object) -> str | None:
         """The JSON of what a job returned; None if that cannot be kept, which is logged."""
@@ -171,20 +175,63 @@ class Execution:
             return error, None
         return None, result
 
-    def _error(self, job: StoredJob, call: Call, limits: Limits, text: str) -> Outcome:
-        result = outcome.after_error(
-            text, attempts=job.attempts, limits=limits, now=self._clock.now()
+    def _went_wrong(
+        self,
+        job: StoredJob,
+        call: Call,
+        limits: Limits,
+        raised: BaseException | None,
+        *,
+        timed_out: bool,
+    ) -> Outcome:
+        rules = (call.job and call.job.error_rules) or _NO_RULES
+        error = JobTimeout(outcome.too_long(limits)) if raised is None or timed_out else raised
+        result = after_exception(
+            error,
+            _described_timeout(raised, limits) if timed_out else _described(error),
+            rules=rules,
+            attempts=job.attempts,
+            limits=limits,
+            now=self._clock.now(),
+            chance=random.random(),  # noqa: S311  # spreads retries
+            wait=self._own_wait(job, call, rules) if rules.retries(error) else None,
         )
         with suppress(Exception):  # as _log
-            log_error(self.logger, job, call.name, limits.max_attempts, result)
+            log_outcome(self.logger, job, call.name, limits.max_attempts, result)
         return result
 
-    def _tell_too_late(self, job: StoredJob, call: Call, text: str | None) -> None:
+    def _tell_too_late(self, job: StoredJob, call: Call, raised: BaseException | None) -> None:
         """What went wrong after the job was settled changes nothing, but is not to go unheard."""
-        if text is not None:
+        if raised is not None:
             with suppress(Exception):  # as _log
-                what = printable(call.name), printable_lines(text).rstrip()
+                what = printable(call.name), printable_lines(_described(raised)).rstrip()
                 self.logger.error("job %d %s had finished when it raised %s", job.id, *what)
+
+    def _not_committed(self, job: StoredJob, call: Call, limits: Limits) -> Outcome:
+        result = outcome.after_error(
+            NOT_COMMITTED,
+            attempts=job.attempts,
+            limits=limits,
+            now=self._clock.now(),
+            chance=random.random(),  # noqa: S311  # spreads retries
+        )
+        with suppress(Exception):  # as _log
+            log_outcome(self.logger, job, call.name, limits.max_attempts, result)
+        return result
+
+    def _own_wait(self, job: StoredJob, call: Call, rules: ErrorRules) -> float | None:
+        """What the job's own function says, in seconds; None without one that says something."""
+        if rules.backoff is None:
+            return None
+        try:
+            wait = rules.backoff(job.attempts)
+            check_seconds("backoff", wait)
+        except BaseException as error:  # noqa: BLE001  # as a job's
+            with suppress(Exception):  # as _log
+                what = headline(error)
+                self.logger.error("backoff of %s: %s; the usual one holds", call.name, what)  # noqa: TRY400  # one sentence
+            return None
+        return wait
 
     def _unloadable(self, job: StoredJob, error: BaseException) -> Outcome:
         if not isinstance(error, UnloadableError):
@@ -208,22 +255,43 @@ async def _awaited(job: Coroutine[Any, Any, object], guard: Guard) -> object:
     return await job
 
 
-def _described(raised: BaseException | None, limits: Limits, *, timed_out: bool) -> str:
-    """What is recorded as the error of a run; a time-out is one, whatever came of it."""
-    headline = f"JobTimeout: {outcome.too_long(limits)}" if timed_out else ""
+def _described(raised: BaseException) -> str:
+    """What is recorded of an exception; of those that litejobs has for jobs, why it was raised."""
+    first = ""
+    if isinstance(raised, Discard):
+        first = raised.reason
+    elif isinstance(raised, Control):
+        handled = raised.__cause__ or (None if raised.__suppress_context__ else raised.__context__)
+        first = headline(handled) if handled else f"{type(raised).__name__}: {raised}"
+    return describe(raised, below=raised.__traceback__, instead=first)
+
+
+def _described_timeout(raised: BaseException | None, limits: Limits) -> str:
+    """What is recorded of a run whose time was over, whatever came of it."""
+    first = f"JobTimeout: {outcome.too_long(limits)}"
     if raised is not None:
-        return describe(raised, below=raised.__traceback__, instead=headline)
-    return f"{headline}\n\nIt caught JobTimeout and returned."
+        return describe(raised, below=raised.__traceback__, instead=first)
+    return f"{first}\n\nIt caught JobTimeout and returned."
 
 
-def log_error(
+def log_outcome(
     logger: logging.Logger, job: StoredJob, name: str, max_attempts: int, result: Outcome
 ) -> None:
-    """Say that a run went wrong, and what comes of it."""
-    if result.run_at is None:
+    """Say that a run was no success, and what comes of it; of an error with all that is known."""
+    when = ""
+    if result.run_at is not None:
+        moment = datetime.fromtimestamp(result.run_at / 1000, UTC).astimezone()
+        when = f", next at {moment:%F %T}"
+    if result.kind == "snoozed":
+        logger.debug("job %d %s is not to be run yet%s", job.id, printable(name), when)
+        return
+    if result.kind == "cancelled":
+        reason = printable((result.error or "").partition("\n")[0])
+        logger.info("job %d %s wants no more tries: %s", job.id, printable(name), reason)
+        return
+    if result.kind == "failure":
         what = f"failed for good in attempt {job.attempts}"
     else:
-        when = datetime.fromtimestamp(result.run_at / 1000, UTC).astimezone()
-        what = f"went wrong in attempt {job.attempts} of {max_attempts}, next at {when:%F %T}"
+        what = f"went wrong in attempt {job.attempts} of {max_attempts}{when}"
     text = printable_lines(result.error or "").rstrip()
     logger.error("job %d %s %s: %s", job.id, printable(name), what, text)

@@ -3,7 +3,6 @@
 import functools
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from datetime import timedelta
 from typing import (
     TYPE_CHECKING,
     Any,
@@ -20,6 +19,7 @@ from litejobs.errors import ConfigurationError
 
 if TYPE_CHECKING:
     from litejobs.keys import Key
+    from litejobs.rules.exceptions import ErrorRules
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -33,6 +33,8 @@ class Limits:
     max_runtime: float = defaults.MAX_RUNTIME  # seconds
     delete_successful_jobs: bool | float = defaults.DELETE_SUCCESSFUL_JOBS  # or after seconds
     delete_failed_jobs: bool | float = defaults.DELETE_FAILED_JOBS
+    backoff: tuple[float, ...] = ()  # seconds after each bad run, the last repeats; else the rule
+    jitter: float = 0.0  # the share, 0 to 1, by which such a wait may be longer
 
     def overridden(self, own: Mapping[str, Any]) -> "Limits":
         """These limits with *own* in place of the like-named ones."""
@@ -40,12 +42,14 @@ class Limits:
 
 
 class OwnLimits(TypedDict, total=False):
-    """The limits that a job declares for itself."""
+    """The limits that a job has for itself."""
 
     max_attempts: int
     max_runtime: float  # seconds
-    delete_successful_jobs: bool | float | timedelta  # at once, never, or after so long
-    delete_failed_jobs: bool | float | timedelta
+    delete_successful_jobs: bool | float  # seconds
+    delete_failed_jobs: bool | float
+    backoff: tuple[float, ...]  # seconds
+    jitter: float
 
 
 class Unique(NamedTuple):
@@ -89,10 +93,12 @@ class StoredJob(NamedTuple):
 class Outcome(NamedTuple):
     """What became of one run, ready to be recorded."""
 
-    kind: Literal["success", "error", "failure", "unloadable", "released"]  #: what happened
-    error: str | None = None  #: what went wrong, or why the job did not load
-    run_at: int | None = None  #: of an error: when to try again, milliseconds since 1970, UTC
-    delete: bool = False  #: of a success or a failure: the row goes
+    kind: Literal[
+        "success", "error", "failure", "cancelled", "snoozed", "unloadable", "released"
+    ]  #: what happened
+    error: str | None = None  #: what went wrong, or why the job was cancelled or did not load
+    run_at: int | None = None  #: of an error or a snooze: when to run it again, as in NewJob
+    delete: bool = False  #: of a success, a failure or a cancelled job: the row goes
     crashed: bool = False  #: of an error or a failure: a process died in the run
     keep: float | None = None  #: of a row that stays: seconds until it may go; None: not said
     result: str | None = None  #: of a success: what it returned, as JSON, if that is kept
@@ -139,9 +145,10 @@ class Job(Generic[P, R]):
         owner: object,
         queue: str = defaults.QUEUE,
         priority: int = defaults.PRIORITY,
-        own_limits: Mapping[str, Any] | None = None,
         key: "Key | None" = None,
         keep_result: float | None = None,
+        own_limits: OwnLimits | None = None,
+        error_rules: "ErrorRules | None" = None,
         properties: Mapping[str, Any] | None = None,
     ) -> None:
         functools.update_wrapper(self, perform)
@@ -160,7 +167,9 @@ class Job(Generic[P, R]):
         #: Seconds for which what it returns is kept, unless ``later`` is told otherwise.
         self.keep_result = keep_result
         #: The limits of its own, by name; they win over its worker group's.
-        self.own_limits = dict(own_limits or {})
+        self.own_limits: OwnLimits = {**own_limits} if own_limits else {}
+        #: What it says of exceptions, if it says anything.
+        self.error_rules = error_rules
         for name, value in (properties or {}).items():
             if hasattr(self, name):
                 raise ConfigurationError(

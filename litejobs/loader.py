@@ -12,7 +12,7 @@ from litejobs.row import Handler, read
 
 
 class Call(Struct, frozen=True):
-    """A stored job brought to life: what to call, with what, and the limits the job itself has."""
+    """A stored job brought to life: what to call, with what, and what the job says of itself."""
 
     name: str
     function: Callable[..., Any]
@@ -20,6 +20,7 @@ class Call(Struct, frozen=True):
     kwargs: dict[str, Any]
     own_limits: Mapping[str, Any]
     keep_result: float | None = None  # seconds; None: what it returns is not kept
+    job: Job[..., Any] | None = None  # the function as it was declared, if it was
 
 
 class Found(NamedTuple):
@@ -28,6 +29,7 @@ class Found(NamedTuple):
     function: Callable[..., Any]
     parameters: Parameters
     own_limits: Mapping[str, Any]
+    job: Job[..., Any] | None
 
 
 class Loader:
@@ -58,7 +60,9 @@ class Loader:
         if found is None:
             found = self._found[key] = self._find(row)
         args, kwargs = found.parameters.load(row.args, row.kwargs)
-        return Call(row.name, found.function, args, kwargs, found.own_limits, row.keep_result)
+        return Call(
+            row.name, found.function, args, kwargs, found.own_limits, row.keep_result, found.job
+        )
 
     def own_limits(self, text: str) -> Mapping[str, Any]:
         """What the job of a row declared for itself, as far as that is known without loading it."""
@@ -72,8 +76,8 @@ class Loader:
     def _find(self, row: Handler) -> Found:
         found = self._look_up(row)
         if isinstance(found, Job):
-            return Found(found.perform, parameters_of(found.perform), found.own_limits)
-        return Found(found, parameters_of(found), {})
+            return Found(found.perform, parameters_of(found.perform), found.own_limits, found)
+        return Found(found, parameters_of(found), {}, None)
 
     def _look_up(self, row: Handler) -> Callable[..., Any]:
         if self._root is None:

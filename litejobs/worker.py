@@ -12,7 +12,7 @@ from litejobs import defaults
 from litejobs.adapters.base import BaseAdapter
 from litejobs.clock import Clock
 from litejobs.errors import DatabaseBusyError, DiskError, StorageError
-from litejobs.execution import log_error
+from litejobs.execution import log_outcome
 from litejobs.job import Find, Limits, Settlement, StoredJob
 from litejobs.row import job_name
 from litejobs.stop import Stop
@@ -161,7 +161,7 @@ class Worker:
         for job, outcome in ended:
             limits = self.executor.limits_of(job)
             assert limits is not None  # it was asked for the same job before
-            log_error(log, job, job_name(job.handler), limits.max_attempts, outcome)
+            log_outcome(log, job, job_name(job.handler), limits.max_attempts, outcome)
         self._tell(ended)
 
     def _tell(self, ended: Sequence[Settlement]) -> None:

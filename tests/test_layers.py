@@ -16,7 +16,7 @@ PACKAGE = Path(litejobs.__file__).parent
 # Lowest first; within a floor imports are free as long as there is no cycle.
 FLOORS = [
     {"errors", "defaults", "clock", "stop"},
-    {"job", "config", "logs", "retention", "keys"},
+    {"job", "config", "control", "logs", "retention", "keys"},
     {"codecs", "program", "project", "rules"},
     {"context", "run_directory"},
     {"adapters"},
@@ -35,7 +35,7 @@ FLOORS = [
         "soon",
     },
     {"generators", "processes"},
-    {"background", "launch", "reloader"},
+    {"background", "job_options", "launch", "reloader"},
     {"base_manager"},
     {"manager"},
     {"default_manager"},

@@ -113,6 +113,20 @@ class BaseAdapter(ABC):
     def clear(self) -> int:
         """Delete every job, and return how many there were."""
 
+    def cancelled(
+        self, job: StoredJob, reason: str, *, delete: bool, keep: float | None = None
+    ) -> bool:
+        """The job itself wanted no more. Storage that can, tells such jobs from failed ones."""
+        return self.failure(job, reason, delete=delete, keep=keep)
+
+    def snooze(self, job: StoredJob, run_at: int) -> bool:
+        """
+        The job wants to be run at *run_at* (ms since 1970, UTC), as if this run had not been.
+
+        Storage that can, spends no attempt.
+        """
+        return self.error(job, "snoozed", run_at)
+
     def unloadable(self, job: StoredJob, error: str) -> bool:
         """The job never began, for it does not load here. Storage that can, spends no attempt."""
         return self.failure(job, error, delete=False)
@@ -220,6 +234,10 @@ class BaseAdapter(ABC):
                 held = self.error(job, error, run_at)
             case Outcome("failure", str(error)):
                 held = self.failure(job, error, delete=outcome.delete, keep=outcome.keep)
+            case Outcome("cancelled", str(reason)):
+                held = self.cancelled(job, reason, delete=outcome.delete, keep=outcome.keep)
+            case Outcome("snoozed", run_at=int(run_at)):
+                held = self.snooze(job, run_at)
             case Outcome("unloadable", str(error)):
                 held = self.unloadable(job, error)
             case _:

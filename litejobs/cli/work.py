@@ -68,6 +68,11 @@ class Tally:
             f"{runs} in {seconds:.1f} s{rate}: {self.counts['success']} succeeded, "
             f"{self.counts['error']} to be retried, {self.counts['failure']} failed for good, "
             f"{self.counts['unloadable']} could not be loaded"
+            + "".join(
+                f", {self.counts[kind]} {kind}"
+                for kind in ("cancelled", "snoozed")
+                if self.counts[kind]
+            )
         )
 
     def document(self) -> dict[str, Any]:

@@ -1,11 +1,9 @@
 """What a performer tells of the app it has loaded, so that the runner needs no user code."""
 
-from typing import Any
-
 import msgspec
 
 from litejobs.errors import ConfigurationError, UnloadableError
-from litejobs.job import Limits
+from litejobs.job import Limits, OwnLimits
 from litejobs.retention import Keep
 from litejobs.row import read
 
@@ -37,7 +35,7 @@ class DeclaredJob(msgspec.Struct, frozen=True):
 
     path: str
     name: str
-    own_limits: dict[str, Any]
+    own_limits: OwnLimits
 
 
 class Home(msgspec.Struct, frozen=True):

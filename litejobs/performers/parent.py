@@ -1,6 +1,7 @@
 """The runner's side: places at which jobs run, each with a performer, and the next when it dies."""
 
 import logging
+import random
 import selectors
 from collections.abc import Callable, Sequence
 from contextlib import suppress
@@ -9,7 +10,7 @@ from litejobs import defaults
 from litejobs.clock import Clock
 from litejobs.config import takes
 from litejobs.errors import StorageError
-from litejobs.execution import log_error
+from litejobs.execution import log_outcome
 from litejobs.job import Find, Limits, Outcome, Settlement, StoredJob
 from litejobs.performers.crew import Crew
 from litejobs.performers.job_place import JobPlace
@@ -206,7 +207,12 @@ class Performers(Crew[JobPlace]):
     def _blame(self, place: JobPlace, job: StoredJob, error: str) -> None:
         limits = place.limits_of(job)
         result = after_crash(
-            error, attempts=job.attempts, crashes=job.crashes, limits=limits, now=self._clock.now()
+            error,
+            attempts=job.attempts,
+            crashes=job.crashes,
+            limits=limits,
+            now=self._clock.now(),
+            chance=random.random(),  # noqa: S311  # spreads retries
         )
         self._settle(job, limits, result)
 
@@ -221,10 +227,16 @@ class Performers(Crew[JobPlace]):
             error = (
                 f"JobTimeout: {too_long(limits)}, did not end within {grace} more and was killed"
             )
-            result = after_error(error, attempts=job.attempts, limits=limits, now=self._clock.now())
+            result = after_error(
+                error,
+                attempts=job.attempts,
+                limits=limits,
+                now=self._clock.now(),
+                chance=random.random(),  # noqa: S311  # as above
+            )
             self._settle(job, limits, result)
         self.leave(place)
 
     def _settle(self, job: StoredJob, limits: Limits, result: Outcome) -> None:
-        log_error(log, job, job_name(job.handler), limits.max_attempts, result)
+        log_outcome(log, job, job_name(job.handler), limits.max_attempts, result)
         self._settlements.append((job, result))

@@ -1,3 +1,6 @@
+import math
+from collections.abc import Sequence
+
 from litejobs.defaults import BACKOFF_EXPONENT, MAX_BACKOFF
 
 
@@ -16,3 +19,25 @@ def backoff(attempts: int) -> int:
     if attempts < 1:
         raise ValueError(f"attempts must be at least 1, got {attempts}")
     return int(min(attempts**BACKOFF_EXPONENT, MAX_BACKOFF))
+
+
+def listed(attempts: int, waits: Sequence[float]) -> float:
+    """
+    As ``backoff``, where a job names its *waits* in seconds: the last one repeats.
+
+    >>> [listed(n, [5, 60]) for n in (1, 2, 3)]
+    [5, 60, 60]
+    """
+    return waits[min(attempts, len(waits)) - 1]
+
+
+def spread(wait: float, jitter: float, chance: float) -> int:
+    """
+    Milliseconds in place of *wait* seconds: longer by up to a share *jitter*, never shorter.
+
+    *chance* lies between 0 and 1 and says by how much of it.
+
+    >>> [spread(10, 0.5, chance) for chance in (0, 0.5, 1)]
+    [10000, 12500, 15000]
+    """
+    return math.ceil(1000 * wait * (1 + jitter * chance))

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 from litejobs.defaults import MAX_CRASHES
 from litejobs.job import Limits, Outcome
-from litejobs.rules.backoff import backoff
+from litejobs.rules.backoff import backoff, listed, spread
 
 _KEPT, _DELETED = Outcome("success"), Outcome("success", delete=True)
 
@@ -23,23 +23,55 @@ def settled() -> Outcome:
     return Outcome("success", settled=True)
 
 
-def after_error(error: str, *, attempts: int, limits: Limits, now: int) -> Outcome:
+def after_error(
+    error: str,
+    *,
+    attempts: int,
+    limits: Limits,
+    now: int,
+    chance: float = 0.0,
+    wait: float | None = None,
+) -> Outcome:
     """
     Run number *attempts* went wrong at *now* (milliseconds): try again later, or a failure.
 
+    After *wait* seconds, else as the limits say, with *chance* (0 to 1) for their jitter.
     Source: Redwood Background Jobs 8.1, "Job Errors & Failure"; max_attempts counts all runs.
     """
     if attempts >= limits.max_attempts:
-        match limits.delete_failed_jobs:
-            case bool(is_deleted):
-                return Outcome("failure", error, delete=is_deleted)
-            case seconds:
-                return Outcome("failure", error, keep=seconds)
-    # A row written by hand may be running in no attempt.
-    return Outcome("error", error, run_at=now + 1000 * backoff(max(1, attempts)))
+        return failure(error, limits)
+    if wait is None:
+        attempts = max(1, attempts)  # a row written by hand may be running in no attempt
+        wait = listed(attempts, limits.backoff) if limits.backoff else backoff(attempts)
+    return Outcome("error", error, run_at=now + spread(wait, limits.jitter, chance))
 
 
-def after_crash(error: str, *, attempts: int, crashes: int, limits: Limits, now: int) -> Outcome:
+def failure(error: str, limits: Limits) -> Outcome:
+    """The job is not tried again."""
+    return _given_up(Outcome("failure", error), limits)
+
+
+def cancelled(reason: str, limits: Limits) -> Outcome:
+    """The job itself wanted no more."""
+    return _given_up(Outcome("cancelled", reason), limits)
+
+
+def _given_up(ended: Outcome, limits: Limits) -> Outcome:
+    match limits.delete_failed_jobs:
+        case bool(is_deleted):
+            return ended._replace(delete=is_deleted)
+        case seconds:
+            return ended._replace(keep=seconds)
+
+
+def snoozed(wait: float, now: int) -> Outcome:
+    """The job wants to be run *wait* seconds after *now*. No attempt is spent."""
+    return Outcome("snoozed", run_at=now + spread(wait, 0, 0))
+
+
+def after_crash(
+    error: str, *, attempts: int, crashes: int, limits: Limits, now: int, chance: float = 0.0
+) -> Outcome:
     """
     A process died in run number *attempts*, as in *crashes* runs before: as after an error.
 
@@ -47,7 +79,8 @@ def after_crash(error: str, *, attempts: int, crashes: int, limits: Limits, now:
     """
     if crashes + 1 >= MAX_CRASHES:
         limits = replace(limits, max_attempts=attempts)
-    return after_error(error, attempts=attempts, limits=limits, now=now)._replace(crashed=True)
+    ended = after_error(error, attempts=attempts, limits=limits, now=now, chance=chance)
+    return ended._replace(crashed=True)
 
 
 def too_long(limits: Limits) -> str:

@@ -33,6 +33,9 @@ _OUTCOMES = {
     "failure": Outcome("failure", "oh"),
     "failure kept for a minute": Outcome("failure", "oh", keep=60.0),
     "deleted failure": Outcome("failure", "oh", delete=True),
+    "cancelled": Outcome("cancelled", "oh"),
+    "deleted cancelled": Outcome("cancelled", "oh", delete=True),
+    "snoozed": Outcome("snoozed", run_at=0),
     "unloadable": Outcome("unloadable", "gone"),
     "released": Outcome("released"),
 }
@@ -236,7 +239,7 @@ class AdapterSuite:
         [job] = find(adapter)
         return job
 
-    @pytest.mark.parametrize("way", ["success", "failure"])
+    @pytest.mark.parametrize("way", ["success", "failure", "cancelled"])
     @pytest.mark.parametrize("delete", [True, False], ids=["deleted", "kept"])
     def test_a_job_that_is_done_with_is_not_found_again(
         self,
@@ -249,7 +252,8 @@ class AdapterSuite:
         if way == "success":
             assert adapter.success(job, delete=delete)
         else:
-            assert adapter.failure(job, "Oh: ♥\n\n" + "x" * 8000, delete=delete)
+            settle = getattr(adapter, way)
+            assert settle(job, "Oh: ♥\n\n" + "x" * 8000, delete=delete)
         clock.advance(366 * 24 * 3600)
 
         assert find(adapter) == []
@@ -301,6 +305,18 @@ class AdapterSuite:
         [again] = find(adapter)
         assert (again.id, again.run_at) == (job.id, job.run_at)
         assert again.attempts == (1 if overrides(adapter, "release") else 2)
+
+    def test_a_snoozed_job_is_found_again_when_it_wants_to_be(
+        self, adapter: BaseAdapter, clock: ManualClock, job: StoredJob
+    ) -> None:
+        assert adapter.snooze(job, clock.now() + 500)
+        assert find(adapter) == []
+
+        clock.advance(0.5)
+
+        [again] = find(adapter)
+        assert (again.id, again.run_at) == (job.id, clock.now())
+        assert again.attempts == (1 if overrides(adapter, "snooze") else 2)
 
     def test_a_job_that_does_not_load_waits_until_all_such_are_tried_again(
         self, adapter: BaseAdapter, clock: ManualClock, job: StoredJob

@@ -67,10 +67,11 @@ class Jobs(Storage):
         Run all jobs that are due, and those that they schedule, here and now.
 
         Returns how many runs had which outcome: ``success``, ``error`` (to be tried again),
-        ``failure`` (attempts used up), ``unloadable``. *with_scheduled* moves the clock on and runs
-        what falls due on the way: for so many seconds or a timedelta, up to a datetime with a zone,
-        or (True) up to the last job that is waiting now. What a job raises is recorded as ever;
-        *raising*: then it is raised here too, and the jobs after it wait.
+        ``failure`` (attempts used up), ``cancelled``, ``snoozed``, ``unloadable``. *with_scheduled*
+        moves the clock on and runs what falls due on the way: for so many seconds or a timedelta,
+        up to a datetime with a zone, or (True) up to the last job that is waiting now. What a job
+        raises is recorded as ever; *raising*: then it is raised here too, and the jobs after it
+        wait. Retry, Discard and Snooze are outcomes and never raised here.
         """
         until = self._until(with_scheduled)
         run = Run(raising=raising)

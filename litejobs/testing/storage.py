@@ -11,6 +11,7 @@ from typing import Any
 from litejobs.adapters.sqlite.adapter import SqliteAdapter
 from litejobs.base_manager import BaseManager
 from litejobs.clock import Clock
+from litejobs.control import Control
 from litejobs.errors import JobStateError, UnloadableError
 from litejobs.inline import InlineWorker
 from litejobs.job import Kept, NewJob, Outcome, Settlement, StoredJob
@@ -64,6 +65,8 @@ class Storage:
         """Around each job: keeps what it raises."""
         try:
             yield
+        except Control:  # an outcome like others
+            raise
         except BaseException as error:
             run = getattr(self._here, "run", None)
             if run is not None:  # else it is another worker's job

@@ -81,6 +81,31 @@ def test_a_row_that_goes_later_is_kept_for_so_long():
     assert result == Outcome("failure", "oh", keep=1.5)
 
 
+@pytest.mark.parametrize(
+    ("attempts", "wait"), [(1, 5_000), (2, 60_500), (7, 60_500)], ids=["first", "last", "beyond"]
+)
+def test_the_waits_that_a_job_lists_hold_and_the_last_one_repeats(attempts, wait):
+    limits = Limits(backoff=(5, 60.5))
+
+    result = outcome.after_error("oh", attempts=attempts, limits=limits, now=NOW)
+
+    assert result.run_at == NOW + wait
+
+
+@pytest.mark.parametrize(("chance", "wait"), [(0, 1_000), (0.5, 1_250), (1, 1_500)])
+def test_jitter_makes_a_wait_longer_by_up_to_its_share(chance, wait):
+    limits = Limits(jitter=0.5)
+
+    error = outcome.after_error("oh", attempts=1, limits=limits, now=NOW, chance=chance)
+    crash = outcome.after_crash("oh", attempts=1, crashes=0, limits=limits, now=NOW, chance=chance)
+
+    assert error.run_at == crash.run_at == NOW + wait
+
+
+def test_a_wait_is_rounded_up_so_that_nothing_is_early():
+    assert outcome.snoozed(0.0001, NOW) == Outcome("snoozed", run_at=NOW + 1)
+
+
 def test_an_unloadable_job_keeps_its_reason():
     assert outcome.unloadable("no module") == Outcome("unloadable", "no module")
 

@@ -329,6 +329,16 @@ class SqliteAdapter(BaseAdapter):
             return bool(self._settle_alike(Outcome("failure", delete=True), [job]))
         return self._settle(self.sql.failure, job, error=error, expires_at=self._expiry(keep))
 
+    def cancelled(
+        self, job: StoredJob, reason: str, *, delete: bool, keep: float | None = None
+    ) -> bool:
+        if delete:
+            return bool(self._settle_alike(Outcome("cancelled", delete=True), [job]))
+        return self._settle(self.sql.cancelled, job, reason=reason, expires_at=self._expiry(keep))
+
+    def snooze(self, job: StoredJob, run_at: int) -> bool:
+        return self._settle(self.sql.snooze, job, run_at=run_at)
+
     def unloadable(self, job: StoredJob, error: str) -> bool:
         return self._settle(self.sql.unloadable, job, error=error)
 
@@ -336,10 +346,10 @@ class SqliteAdapter(BaseAdapter):
         return bool(self._settle_alike(released(), [job]))
 
     def _settle_all(self, settlements: Sequence[Settlement]) -> None:
-        """As ``settle``; those that ended alike, and have no text of their own, at once."""
+        """As ``settle``; those that ended alike, with nothing of their own, at once."""
         alike: defaultdict[tuple[Outcome, str, int], list[StoredJob]] = defaultdict(list)
         for job, outcome in settlements:
-            if outcome.error is None and outcome.result is None:
+            if outcome.error is None and outcome.run_at is None and outcome.result is None:
                 alike[outcome, job.locked_by, job.attempts].append(job)
             else:
                 self.settle(job, outcome)

@@ -155,6 +155,20 @@ SET state = 5, failed_at = :now, finished_at = :now, expires_at = :expires_at, r
 WHERE id = :id AND state = 2 AND locked_by = :worker AND attempts = :attempts
 RETURNING id;
 
+-- name: cancelled
+UPDATE {table}
+SET state = 6, finished_at = :now, expires_at = :expires_at, run_at = NULL, last_error = :reason,
+    locked_at = NULL, locked_by = NULL, updated_at = :now
+WHERE id = :id AND state = 2 AND locked_by = :worker AND attempts = :attempts
+RETURNING id;
+
+-- name: snooze
+UPDATE {table}
+SET state = 0, run_at = :run_at, attempts = max(attempts - 1, 0),
+    locked_at = NULL, locked_by = NULL, updated_at = :now
+WHERE id = :id AND state = 2 AND locked_by = :worker AND attempts = :attempts
+RETURNING id;
+
 -- name: unloadable
 UPDATE {table}
 SET state = 3, attempts = attempts - 1, last_error = :error,

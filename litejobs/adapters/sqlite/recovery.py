@@ -1,5 +1,6 @@
 """What becomes of the jobs that dead workers have left locked."""
 
+import random
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
@@ -40,9 +41,17 @@ def recover(
 
 
 def _after_death(job: StoredJob, limits: Limits, now: int) -> Outcome:
+    chance = random.random()  # noqa: S311  # spreads retries
     who = in_words(job.locked_by)
     if ended_with_the_machine(job.locked_by):  # which was not the job's doing
         error = f"WorkerDied: the machine stopped while {who} ran this job"
-        return after_error(error, attempts=job.attempts, limits=limits, now=now)
+        return after_error(error, attempts=job.attempts, limits=limits, now=now, chance=chance)
     error = f"WorkerDied: {who} ended while it ran this job"
-    return after_crash(error, attempts=job.attempts, crashes=job.crashes, limits=limits, now=now)
+    return after_crash(
+        error,
+        attempts=job.attempts,
+        crashes=job.crashes,
+        limits=limits,
+        now=now,
+        chance=chance,
+    )
