@@ -1,5 +1,6 @@
 """What is going on around the code that runs now: which job, or that user code is being loaded."""
 
+import math
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -7,7 +8,11 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from functools import partial
 
+from litejobs import defaults
+from litejobs.errors import ConfigurationError, quoted
 from litejobs.job import Limits, StoredJob
+from litejobs.progress import Progress, Said
+from litejobs.rules.text import cut
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,6 +25,7 @@ class CurrentJob:
     queue: str  #: the queue in which it was stored
     deadline: datetime  #: when max_runtime will be over, in UTC
     _finish: Callable[[object], None] = field(repr=False, compare=False)
+    _say: Callable[[Said], None] = field(repr=False, compare=False)
 
     def finish(self, connection: object) -> None:
         """
@@ -35,10 +41,26 @@ class CurrentJob:
         """
         self._finish(connection)
 
+    def progress(self, done: float, total: float | None = None, note: str = "") -> None:
+        """
+        Let ``litejobs show`` and ``list`` show how far the job is: *done*, of *total* if known.
+
+        May be called as often as one likes, from any thread: about once a second it is written, and
+        the last word stays in a row that is kept. *note* is cut to 1 KiB.
+
+        Raises ConfigurationError if one of them is not of its kind; nothing if it can't be written.
+        """
+        for key, value in (("done", done), ("total", 0 if total is None else total)):
+            if not isinstance(value, int | float) or not math.isfinite(value):
+                raise ConfigurationError(f"{key} of progress must be a number, got {quoted(value)}")
+        if not isinstance(note, str):
+            raise ConfigurationError(f"note of progress must be a text, got {quoted(note)}")
+        self._say(Said(done, total, cut(note, defaults.MAX_NOTE) if note else ""))
+
 
 Finish = Callable[[StoredJob, Limits, object], None]
-# The third is when it began, milliseconds since 1970, UTC; the last finishes it.
-Run = tuple[StoredJob, Limits, int, Finish]
+# The third is when it began, milliseconds since 1970, UTC.
+Run = tuple[StoredJob, Limits, int, Finish, Progress]
 
 #: What runs here. Few jobs ask for more, so that a CurrentJob is made for those only.
 running: ContextVar[Run | None] = ContextVar("litejobs_running", default=None)
@@ -51,7 +73,7 @@ def current_job() -> CurrentJob | None:
     run = running.get()
     if run is None:
         return None
-    job, limits, began, finish = run
+    job, limits, began, finish, progress = run
     return CurrentJob(
         id=job.id,
         attempts=job.attempts,
@@ -59,6 +81,7 @@ def current_job() -> CurrentJob | None:
         queue=job.queue,
         deadline=datetime.fromtimestamp(began / 1000, UTC) + timedelta(seconds=limits.max_runtime),
         _finish=partial(finish, job, limits),
+        _say=partial(progress.say, job),
     )
 
 

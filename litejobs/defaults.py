@@ -26,6 +26,8 @@ MAX_ERROR = 8 * 1024  # bytes of UTF-8 kept of an error
 MAX_CRASHES = 3  # runs of a job in which a process died, until it is not tried again
 CODE_PAUSE = 5.0  # seconds between two looks whether code has changed, while jobs do not load
 RECOVERY_PAUSE = 1.0  # seconds between two looks whether the workers of running jobs live
+PROGRESS_PAUSE = 1.0  # seconds between two writes of how far a job says that it is
+MAX_NOTE = 1024  # bytes of UTF-8 kept of a note on its progress
 
 LOCK_PATIENCE = 5.0  # seconds that a statement waits for another program's write lock
 LOCK_WARNING = 1.0  # seconds of those after which that is said

@@ -18,6 +18,7 @@ from litejobs.errors import JobTimeout, UnloadableError
 from litejobs.finishing import NOT_COMMITTED, Finishing, nowhere
 from litejobs.job import Limits, Outcome, StoredJob
 from litejobs.loader import Call, Loader
+from litejobs.progress import Progress
 from litejobs.rules import outcome
 from litejobs.rules.error_text import describe, headline
 from litejobs.rules.exceptions import ErrorRules, after_exception
@@ -74,11 +75,19 @@ class Execution:
         self.logger = logger
         self._around = around
         self._finishing = Finishing(storage)
+        self.progress = Progress()
         self._loop: asyncio.Runner | None = None
         self._overridden: dict[Callable[..., Any], Limits] = {}
 
     def run(self, job: StoredJob, guard: Guard = _UNLIMITED) -> Outcome:
         """Load the job, run it, and say what is to be recorded."""
+        result = self._run(job, guard)
+        if self.progress.last is None:
+            return result
+        last_word = self.progress.end(job)
+        return result._replace(progress=last_word) if result.keeps_row else result
+
+    def _run(self, job: StoredJob, guard: Guard) -> Outcome:
         try:
             call = self._loader.load(job.handler)
         except BaseException as error:  # noqa: BLE001  # loading runs the user's classes too
@@ -89,7 +98,8 @@ class Execution:
         if is_told:
             what = (job.id, call.name, job.attempts, limits.max_attempts)
             self._log("job %d %s started (attempt %d of %d)", *what)
-        token = context.running.set((job, limits, self._clock.now(), self._finishing.finish))
+        now = self._clock.now()
+        token = context.running.set((job, limits, now, self._finishing.finish, self.progress))
         try:
             raised, value = self._perform(job, call, limits, guard)
         finally:

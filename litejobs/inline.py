@@ -206,6 +206,7 @@ class InlineWorker:
                 selector.register(bell, selectors.EVENT_READ, soon.hear)
                 stack.callback(selector.unregister, bell)
                 beside.append(soon)
+            execution.progress.teller = self._tell_progress
             guard = self.guard or Overdue(self.adapter, execution.logger)
             inline = Inline(
                 execution,
@@ -226,6 +227,13 @@ class InlineWorker:
                 on_settled=self.on_settled,
             )
             work([worker, *beside], selector)
+
+    def _tell_progress(self, job: StoredJob, progress: str) -> None:
+        """On another thread: how far a job says that it is."""
+        try:
+            self.adapter.progress(job, progress)
+        finally:
+            self.adapter.close()
 
     def _record(self, settlements: Sequence[Settlement]) -> None:
         """On another thread: what cannot wait for this one."""

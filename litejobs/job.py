@@ -94,8 +94,8 @@ class Outcome(NamedTuple):
     """What became of one run, ready to be recorded."""
 
     kind: Literal[
-        "success", "error", "failure", "cancelled", "snoozed", "unloadable", "released"
-    ]  #: what happened
+        "success", "error", "failure", "cancelled", "snoozed", "unloadable", "released", "progress"
+    ]  #: what happened; ``progress``: the run goes on
     error: str | None = None  #: what went wrong, or why the job was cancelled or did not load
     run_at: int | None = None  #: of an error or a snooze: when to run it again, as in NewJob
     delete: bool = False  #: of a success, a failure or a cancelled job: the row goes
@@ -103,6 +103,17 @@ class Outcome(NamedTuple):
     keep: float | None = None  #: of a row that stays: seconds until it may go; None: not said
     result: str | None = None  #: of a success: what it returned, as JSON, if that is kept
     settled: bool = False  #: of a success: the job has recorded it in a transaction of its own
+    progress: str | None = None  #: JSON: how far the job says that it is, for a row that shows it
+
+    @property
+    def is_of_a_run(self) -> bool:
+        """Whether a run has ended: a job that was released had none, or will have it again."""
+        return self.kind not in ("released", "progress")
+
+    @property
+    def keeps_row(self) -> bool:
+        """Whether the job is over, and its row stays."""
+        return self.kind in ("success", "failure", "cancelled") and not self.delete
 
 
 Settlement = tuple[StoredJob, Outcome]

@@ -233,8 +233,8 @@ class Worker:
 
 
 def runs(settlements: Sequence[Settlement]) -> Sequence[Settlement]:
-    """Those that tell of a run: a job that was released had none, or will have it again."""
-    return [one for one in settlements if one[1].kind != "released"]
+    """Those that tell of a run that has ended."""
+    return [one for one in settlements if one[1].is_of_a_run]
 
 
 class Works(Protocol):

@@ -15,10 +15,10 @@ import litejobs
 PACKAGE = Path(litejobs.__file__).parent
 # Lowest first; within a floor imports are free as long as there is no cycle.
 FLOORS = [
-    {"errors", "defaults", "clock", "stop"},
+    {"errors", "defaults", "clock", "stop", "watchdog"},
     {"job", "config", "control", "logs", "retention", "keys"},
     {"codecs", "program", "project", "rules"},
-    {"context", "run_directory"},
+    {"context", "progress", "run_directory"},
     {"adapters"},
     {"arguments", "handler", "row"},
     {"loader", "finishing"},
@@ -27,7 +27,6 @@ FLOORS = [
         "scheduler",
         "scheduled",
         "worker",
-        "watchdog",
         "overdue",
         "batch",
         "inline",

@@ -45,6 +45,7 @@ from litejobs.performers.wire import (
     Over,
     Perform,
     Ready,
+    Says,
     Settled,
     Start,
 )  # fmt: skip
@@ -74,6 +75,7 @@ messages = st.one_of(
     st.builds(Settled, outcomes=st.just((Outcome("failure", "no luck", delete=True),))),
     st.sampled_from([Idle(), Look(), Over(), Cut(), Leaves("enough"), Cleared(7)]),
     st.builds(lambda text: Done(7, Outcome("error", text, run_at=1), leaves=text), texts),
+    st.builds(Says, id=st.just(7), progress=texts),
     st.builds(Begun, id=st.just(7), limits=st.builds(Limits, max_runtime=st.floats(0.1, 9))),
 )  # fmt: skip
 
@@ -975,6 +977,19 @@ def test_jobs_of_which_nothing_is_said_have_ended_as_usual(quick):
         Outcome("error", "oh", run_at=1),
     ]
     assert not quick.performers.busy
+
+
+def test_what_a_process_says_of_its_progress_is_recorded_while_the_job_runs(quick):
+    first, second, third = chunk(1, 2, 3)
+    quick.begin(0, first, second, third, begun=2)
+
+    quick.hear(0, Says(second.id, "so far"), Says(99, "whose?"))
+
+    assert quick.performers.collect() == [
+        (first, Outcome("success", delete=True)),
+        (second, Outcome("progress", progress="so far")),
+    ]
+    assert quick.performers.in_hand() == [second.id, third.id]
 
 
 def test_the_usual_end_is_that_of_the_group(passing, started):

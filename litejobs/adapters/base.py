@@ -154,6 +154,15 @@ class BaseAdapter(ABC):
     def crash(self, job: StoredJob) -> None:
         """A process died in this run; told before its error or failure, to be counted."""
 
+    def progress(self, job: StoredJob, progress: str) -> bool:
+        """
+        The job runs, and says how far it is, in JSON: to be shown until it goes back.
+
+        Also told right before a success or failure that keeps the row. May come from a thread of
+        its own, which then calls ``close``.
+        """
+        return False
+
     def overdue(self, job: StoredJob, text: str) -> bool:
         """
         The job still runs though its time is over: to be shown until it is settled.
@@ -225,6 +234,13 @@ class BaseAdapter(ABC):
             return
         if outcome.crashed:
             self.crash(job)
+        if outcome.progress is not None:
+            self.progress(job, outcome.progress)
+        if not self._settles(job, outcome):
+            self.tell_lost(job, outcome)
+
+    def _settles(self, job: StoredJob, outcome: Outcome) -> bool:
+        """Whether the row was still that of the run, or did not have to be."""
         match outcome:
             case Outcome("success"):
                 held = self.success(
@@ -240,10 +256,11 @@ class BaseAdapter(ABC):
                 held = self.snooze(job, run_at)
             case Outcome("unloadable", str(error)):
                 held = self.unloadable(job, error)
+            case Outcome("progress"):
+                held = True
             case _:
                 held = self.release(job)
-        if not held:
-            self.tell_lost(job, outcome)
+        return held
 
     def tell_lost(self, job: StoredJob, outcome: Outcome) -> None:
         """Say that a job was another's when its outcome was to be recorded."""

@@ -17,7 +17,7 @@ from litejobs.cli.options import (
     project_options,
     split_words,
 )
-from litejobs.cli.words import call, clock_time, relative, shorten, table
+from litejobs.cli.words import call, clock_time, progress, relative, shorten, table
 from litejobs.clock import SystemClock
 from litejobs.errors import UsageError
 from litejobs.rules.text import printable, printable_lines
@@ -77,6 +77,10 @@ def list_(
         for record in records
     ]
     heads = ["id", "state", "queue", "priority", "attempts", "when", "job", "last error"]
+    if any(record.progress for record in records):  # few jobs say how far they are
+        heads.insert(2, "progress")
+        for record, row in zip(records, rows, strict=True):
+            row.insert(2, shorten(progress(record), 40))
     click.echo(table(heads, rows) if rows else "no jobs")
 
 
@@ -103,6 +107,8 @@ def show(words: Sequence[str], app: str | None, root: Path | None, *, as_json: b
     lines = [("job", f"{record.id}  {call(record)}"), ("state", record.state)]
     lines += [("queue", printable(record.queue)), ("priority", str(record.priority))]
     lines += [("attempts", str(record.attempts))]
+    if record.progress is not None:
+        lines.append(("progress", progress(record)))
     for key in ("run_at", "locked_at", "failed_at", "finished_at", "created_at", "updated_at"):
         moment = getattr(record, key)
         if moment is not None:

@@ -26,6 +26,20 @@ def call(record: Record) -> str:
     return printable(f"{row.name}({', '.join(arguments)})")
 
 
+def progress(record: Record) -> str:
+    """``3 of 10 (30 %), note``, or as it stands in the row where it cannot be read."""
+    if record.progress is None:
+        return ""
+    try:
+        said = json.loads(record.progress)
+        done, total, note = (said[key] for key in ("done", "total", "note"))
+        words = f"{done:,}" if total is None else f"{done:,} of {total:,}"
+        share = f" ({done / total:.0%})" if total else ""
+        return printable(f"{words}{share}{', ' if note else ''}{note}")
+    except (ValueError, LookupError, TypeError, ArithmeticError, RecursionError):
+        return printable(record.progress)
+
+
 def relative(moment: int, now: int) -> str:
     """How far *moment* lies from *now*, both milliseconds, in words."""
     if abs(moment - now) < 1000:  # noqa: PLR2004  # milliseconds of a second

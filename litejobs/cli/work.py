@@ -78,7 +78,7 @@ class Tally:
     def document(self) -> dict[str, Any]:
         """What happened, for another program."""
         kinds = get_args(Outcome.__annotations__["kind"])
-        outcomes = {kind: self.counts[kind] for kind in kinds if kind != "released"}  # no run
+        outcomes = {kind: self.counts[kind] for kind in kinds if Outcome(kind).is_of_a_run}
         return {
             "runs": self.counts.total(),
             "seconds": round(self.seconds, 3),

@@ -35,6 +35,7 @@ from litejobs.performers.wire import (
     Over,
     Perform,
     Ready,
+    Says,
     Settled,
     Start,
 )
@@ -119,6 +120,7 @@ class _Performance:
         self._surroundings = Surroundings()
         self._began = 0.0  # the first of the jobs of which nothing is said
         self._unsaid = 0  # how many those are
+        execution.progress.teller = lambda job, said: channel.send(Says(job.id, said))
 
     def goes_on(self, chunk: Perform) -> bool:
         """Run the jobs of a chunk for which there is a token; False if others are not to follow."""

@@ -6,7 +6,7 @@ from itertools import accumulate
 import msgspec
 
 from litejobs import defaults
-from litejobs.job import Find, Limits, Settlement, StoredJob
+from litejobs.job import Find, Limits, Outcome, Settlement, StoredJob
 from litejobs.performers.manifest import Group
 from litejobs.performers.output import Output
 from litejobs.performers.place import Place
@@ -88,6 +88,13 @@ class JobPlace(Place):
         if self.tray.jobs and self.tray.jobs[0].id == id_:
             self._own = limits
             self.counts_from_now(limits)
+        return ended
+
+    def said(self, id_: int, progress: str) -> list[Settlement]:
+        """The process says how far the job that runs is."""
+        ended = self._went_well(self.tray.before(id_))
+        if self.tray.jobs and self.tray.jobs[0].id == id_:
+            ended.append((self.tray.jobs[0], Outcome("progress", progress=progress)))
         return ended
 
     def done(self, said: Done) -> list[Settlement]:

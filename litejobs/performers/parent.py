@@ -15,7 +15,7 @@ from litejobs.job import Find, Limits, Outcome, Settlement, StoredJob
 from litejobs.performers.crew import Crew
 from litejobs.performers.job_place import JobPlace
 from litejobs.performers.manifest import Manifest
-from litejobs.performers.wire import Begun, Cut, Done, Message
+from litejobs.performers.wire import Begun, Cut, Done, Message, Says
 from litejobs.row import job_name
 from litejobs.rules.outcome import after_crash, after_error, released, settled, too_long
 
@@ -133,6 +133,8 @@ class Performers(Crew[JobPlace]):
         match message:
             case Begun(id_, limits):
                 self._settlements += place.begun(id_, limits)
+            case Says(id_, progress):
+                self._settlements += place.said(id_, progress)
             case Done(leaves=why):
                 self._settlements += place.done(message)
                 if why:

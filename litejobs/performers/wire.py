@@ -3,6 +3,7 @@
 import select
 import socket
 from contextlib import suppress
+from threading import Lock
 from typing import Literal
 
 import msgspec
@@ -95,6 +96,13 @@ class Done(msgspec.Struct, frozen=True, tag=True):
     seconds: float = 0.0  # that those took
 
 
+class Says(msgspec.Struct, frozen=True, tag=True):
+    """To the runner: how far the job with that id says that it is."""
+
+    id: int
+    progress: str
+
+
 class Cut(msgspec.Struct, frozen=True, tag=True):
     """To the runner: no token was left for a job of a chunk; the rest of that chunk is dropped."""
 
@@ -136,6 +144,7 @@ Message = (
     | Perform
     | Begun
     | Done
+    | Says
     | Cut
     | Over
     | Leaves
@@ -158,6 +167,7 @@ class Channel:
     def __init__(self, end: socket.socket) -> None:
         self._socket = end
         self._buffer = bytearray()
+        self._sending = Lock()  # a performer's watchdog speaks too
 
     def fileno(self) -> int:
         return self._socket.fileno()
@@ -166,12 +176,13 @@ class Channel:
         """Raises OSError if the other side is gone, or does not read for a second."""
         data = _encoder.encode(message)
         rest = memoryview(len(data).to_bytes(_LENGTH, "big") + data)
-        while rest:
-            try:
-                rest = rest[self._socket.send(rest) :]
-            except BlockingIOError:
-                if not select.select([], [self._socket], [], _SEND_PATIENCE)[1]:
-                    raise TimeoutError("the other side does not read") from None
+        with self._sending:
+            while rest:
+                try:
+                    rest = rest[self._socket.send(rest) :]
+                except BlockingIOError:
+                    if not select.select([], [self._socket], [], _SEND_PATIENCE)[1]:
+                        raise TimeoutError("the other side does not read") from None
 
     def receive(self) -> Message | None:
         """Wait for the next message; None when the other side is gone."""
@@ -205,6 +216,7 @@ class Channel:
 
     def close(self) -> None:
         self._socket.close()
+        self._sending = Lock()  # in a forked child the one that held it is not there
 
     def _fill(self) -> tuple[int, str]:
         """Take in what has come: how many bytes, and why no more will, or an empty text."""

@@ -249,7 +249,8 @@ class SqliteAdapter(BaseAdapter):
         if not settlements and not self.is_due({queue for find in finds for queue in find.queues}):
             return [[] for _ in finds]
         # A lock that a power cut forgets is only found again: finding alone need not wait for it.
-        with self.connection.transaction(durable=bool(settlements)):
+        is_durable = any(outcome.kind != "progress" for _, outcome in settlements)
+        with self.connection.transaction(durable=is_durable):
             self._settle_all(settlements)
             now = self.clock.now()
             if finds:
@@ -349,7 +350,8 @@ class SqliteAdapter(BaseAdapter):
         """As ``settle``; those that ended alike, with nothing of their own, at once."""
         alike: defaultdict[tuple[Outcome, str, int], list[StoredJob]] = defaultdict(list)
         for job, outcome in settlements:
-            if outcome.error is None and outcome.run_at is None and outcome.result is None:
+            is_alike = outcome.error is None and outcome.run_at is None
+            if is_alike and outcome.result is None and outcome.progress is None:
                 alike[outcome, job.locked_by, job.attempts].append(job)
             else:
                 self.settle(job, outcome)
@@ -439,6 +441,9 @@ class SqliteAdapter(BaseAdapter):
 
     def crash(self, job: StoredJob) -> None:
         self._settle(self.sql.crash, job)
+
+    def progress(self, job: StoredJob, progress: str) -> bool:
+        return self._settle(self.sql.progress, job, progress=progress)
 
     def overdue(self, job: StoredJob, text: str) -> bool:
         return self._settle(self.sql.overdue, job, error=text)

@@ -36,6 +36,7 @@ class Record:
     finished_at: int | None
     created_at: int
     updated_at: int
+    progress: str | None
     handler: str
 
 

@@ -136,7 +136,8 @@ RETURNING id;
 -- name: release
 -- As delete, for jobs that were never begun, or are to be begun again.
 UPDATE {table} NOT INDEXED
-SET state = 1, attempts = max(attempts - 1, 0), locked_at = NULL, locked_by = NULL, updated_at = :now
+SET state = 1, attempts = max(attempts - 1, 0), progress = NULL,
+    locked_at = NULL, locked_by = NULL, updated_at = :now
 WHERE id IN (SELECT value FROM json_each(:ids))
   AND state = 2 AND locked_by = :worker AND attempts = :attempts
 RETURNING id;
@@ -144,7 +145,7 @@ RETURNING id;
 -- name: error
 UPDATE {table}
 SET state = 0, run_at = :run_at, last_error = :error,
-    locked_at = NULL, locked_by = NULL, updated_at = :now
+    progress = NULL, locked_at = NULL, locked_by = NULL, updated_at = :now
 WHERE id = :id AND state = 2 AND locked_by = :worker AND attempts = :attempts
 RETURNING id;
 
@@ -165,14 +166,14 @@ RETURNING id;
 -- name: snooze
 UPDATE {table}
 SET state = 0, run_at = :run_at, attempts = max(attempts - 1, 0),
-    locked_at = NULL, locked_by = NULL, updated_at = :now
+    progress = NULL, locked_at = NULL, locked_by = NULL, updated_at = :now
 WHERE id = :id AND state = 2 AND locked_by = :worker AND attempts = :attempts
 RETURNING id;
 
 -- name: unloadable
 UPDATE {table}
 SET state = 3, attempts = attempts - 1, last_error = :error,
-    locked_at = NULL, locked_by = NULL, updated_at = :now
+    progress = NULL, locked_at = NULL, locked_by = NULL, updated_at = :now
 WHERE id = :id AND state = 2 AND locked_by = :worker AND attempts = :attempts
 RETURNING id;
 
@@ -184,7 +185,8 @@ SELECT EXISTS (SELECT 1 FROM {table}
 -- name: release_strays
 -- Locked for :workers (JSON list), but not among the jobs :known (JSON list of ids) to them.
 UPDATE {table}
-SET state = 1, attempts = max(attempts - 1, 0), locked_at = NULL, locked_by = NULL, updated_at = :now
+SET state = 1, attempts = max(attempts - 1, 0), progress = NULL,
+    locked_at = NULL, locked_by = NULL, updated_at = :now
 WHERE state = 2 AND locked_by IN (SELECT value FROM json_each(:workers))
   AND id NOT IN (SELECT value FROM json_each(:known))
 RETURNING id;
@@ -208,6 +210,12 @@ FROM {table} WHERE state = 2 AND locked_by = :worker;
 UPDATE {table} SET crashes = min(crashes, 999999999) + 1
 WHERE id = :id AND state = 2 AND locked_by = :worker AND attempts = :attempts;
 
+-- name: progress
+-- It says how far it is.
+UPDATE {table} SET progress = :progress, updated_at = :now
+WHERE id = :id AND state = 2 AND locked_by = :worker AND attempts = :attempts
+RETURNING id;
+
 -- name: overdue
 -- Its time is over, and it cannot be stopped.
 UPDATE {table} SET last_error = :error, updated_at = :now
@@ -230,7 +238,7 @@ RETURNING id;
 -- waiting out a backoff.
 UPDATE OR IGNORE {table}
 SET state = 1, run_at = :now, attempts = 0, crashes = 0, failed_at = NULL, finished_at = NULL,
-    expires_at = NULL, updated_at = :now
+    expires_at = NULL, progress = NULL, updated_at = :now
 WHERE id = :id AND (state IN (3, 5, 6) OR (state = 0 AND attempts > 0))
 RETURNING id;
 
@@ -239,7 +247,7 @@ RETURNING id;
 -- has, and of several with one key the first.
 UPDATE OR IGNORE {table}
 SET state = 1, run_at = :now, attempts = 0, crashes = 0, failed_at = NULL, finished_at = NULL,
-    expires_at = NULL, updated_at = :now
+    expires_at = NULL, progress = NULL, updated_at = :now
 WHERE id IN (SELECT id FROM {table} j
              WHERE state NOT BETWEEN 1 AND 2 AND state = :state AND queue = CAST(:queue AS TEXT)
                AND (state = 3 OR unique_key IS NULL
@@ -252,7 +260,7 @@ RETURNING id;
 -- A person wants this again, and the worker that had it is gone.
 UPDATE {table}
 SET state = 1, run_at = :now, attempts = 0, crashes = 0, locked_at = NULL, locked_by = NULL,
-    updated_at = :now
+    progress = NULL, updated_at = :now
 WHERE id = :id AND state = 2 AND locked_by = :worker
 RETURNING id;
 

@@ -25,7 +25,8 @@ CREATE TABLE {table} (
   updated_at  INTEGER NOT NULL
               DEFAULT (CAST((julianday('now') - 2440587.5) * 86400000 AS INTEGER)),
   handler     TEXT NOT NULL,                     -- JSON: name, path, args, kwargs, module
-  result      TEXT                               -- JSON: what it returned
+  result      TEXT,                              -- JSON: what it returned
+  progress    TEXT                               -- JSON: done, total, note; of what runs or is kept
 ) STRICT;
 
 CREATE INDEX {table}_ready      ON {table} (queue, priority, run_at) WHERE state = 1;
