@@ -24,6 +24,7 @@ if TYPE_CHECKING:
         DatabaseFileError,
         DiskError,
         DuplicateJobError,
+        JobDiedError,
         JobFailedError,
         JobStateError,
         JobTimeout,
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
         StorageError,
         TransactionError,
     )
+    from litejobs.hooks import JobCall, JobRun
     from litejobs.job import Job, NewJob, StoredJob
     from litejobs.keys import Key
     from litejobs.manager import JobManager
@@ -54,9 +56,12 @@ __all__ = [
     "DiskError",
     "DuplicateJobError",
     "Job",
+    "JobCall",
+    "JobDiedError",
     "JobError",
     "JobFailedError",
     "JobManager",
+    "JobRun",
     "JobStateError",
     "JobTimeout",
     "Keep",
@@ -94,9 +99,12 @@ _HOMES = {
     "DiskError": ("litejobs.errors", "DiskError"),
     "DuplicateJobError": ("litejobs.errors", "DuplicateJobError"),
     "Job": ("litejobs.job", "Job"),
+    "JobCall": ("litejobs.hooks", "JobCall"),
+    "JobDiedError": ("litejobs.errors", "JobDiedError"),
     "JobError": ("litejobs.scheduled", "JobError"),
     "JobFailedError": ("litejobs.errors", "JobFailedError"),
     "JobManager": ("litejobs.manager", "JobManager"),
+    "JobRun": ("litejobs.hooks", "JobRun"),
     "JobStateError": ("litejobs.errors", "JobStateError"),
     "JobTimeout": ("litejobs.errors", "JobTimeout"),
     "Keep": ("litejobs.retention", "Keep"),

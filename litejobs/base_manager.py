@@ -6,6 +6,7 @@ import sys
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
+from dataclasses import replace
 from datetime import timedelta
 from functools import partial
 from pathlib import Path
@@ -25,8 +26,9 @@ from litejobs.config import (
     check_whole,
 )
 from litejobs.errors import ConfigurationError, SchedulingError
-from litejobs.job import Job
-from litejobs.job_options import JobOptions, error_rules, own_limits
+from litejobs.hooks import Around, Hooks
+from litejobs.job import Job, Limits
+from litejobs.job_options import JobOptions, error_rules, hooks, own_limits
 from litejobs.keys import Key, result_period
 from litejobs.launch import Launch
 from litejobs.program import calling_module, importable_name, is_spawned
@@ -36,7 +38,7 @@ from litejobs.scheduler import Target
 if TYPE_CHECKING:
     from litejobs.adapters.sqlite.adapter import SqliteAdapter
     from litejobs.background import BackgroundWorker
-    from litejobs.execution import Around, Execution
+    from litejobs.execution import Execution
     from litejobs.inline import InlineWorker
     from litejobs.loader import Loader
     from litejobs.processes.background import Attached, BackgroundProcess
@@ -69,6 +71,21 @@ class BaseManager(ABC):
         self.clock = clock or SystemClock()
         self.declared: dict[tuple[str, str], Job[..., Any]] = {}
         self.module = calling_module()
+        self.hooks = Hooks()
+        #: Is called with a JobCall before that is stored; what it raises refuses it.
+        self.before_schedule = self.hooks.before_schedule
+        #: Is called with a JobRun before the function; what it raises, the job has raised.
+        self.before_perform = self.hooks.before_perform
+        #: Makes of a JobRun a context manager around the function, whose errors are the job's.
+        self.around_perform = self.hooks.around_perform
+        #: Is called with a JobRun after the function, whatever came of it.
+        self.after_perform = self.hooks.after_perform
+        #: Is called with a JobRun that went well.
+        self.after_success = self.hooks.after_success
+        #: Is called with a JobRun that went wrong, be it the last one or not.
+        self.after_error = self.hooks.after_error
+        #: Is called with a JobRun that went wrong and is not to be tried again.
+        self.after_failure = self.hooks.after_failure
         self._background = Launch(self._new_threads)
         self._is_lent = False
         self._watch: Around | None = None
@@ -133,7 +150,8 @@ class BaseManager(ABC):
         classes worth another try, and after those in *discard_on* the job ends as by Discard.
         *backoff* is the seconds to wait after a bad run: a number; a list, of which the last one
         repeats; or a function of the attempt, 1 after the first. *jitter*, from 0 to 1, is the
-        share by which that may be longer.
+        share by which that may be longer. The hooks, before_schedule and so on, are functions or
+        lists of them, which run inside of the manager's.
 
         Raises ConfigurationError when an option is not of its kind, when the queue is not declared,
         and when *perform* is no function made by ``def``.
@@ -153,6 +171,7 @@ class BaseManager(ABC):
             keep_result=None if keep_result is None else result_period(keep_result),
             own_limits=own_limits(options),
             error_rules=error_rules(options),
+            hooks=hooks(options),
             properties=properties,
         )
         self.declared[path_of(perform), job.name] = job
@@ -239,12 +258,17 @@ class BaseManager(ABC):
         logger = group.logger or self.logger
         return Execution(
             self.loader(),
-            group.limits,
+            self.limits(group),
             self.clock,
             logger,
             self._surroundings,
+            self.hooks,
             partial(self.adapter, group.adapter),
         )
+
+    def limits(self, group: WorkerGroup) -> Limits:
+        """What bounds the jobs of *group*, as far as they say nothing themselves."""
+        return replace(group.limits, has_failure_hooks=bool(self.hooks.after_failure))
 
     def around_job(self) -> AbstractContextManager[object]:
         """What each job runs inside of, on whichever worker; asked for anew by each."""

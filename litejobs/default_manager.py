@@ -13,6 +13,7 @@ from litejobs.adapters.sqlite.adapter import SqliteAdapter
 from litejobs.base_manager import BaseManager, not_declared
 from litejobs.errors import ConfigurationError, SchedulingError
 from litejobs.handler import locate, relative_path
+from litejobs.hooks import NONE
 from litejobs.job import Job
 from litejobs.project import (
     DatabasePlace,
@@ -146,8 +147,9 @@ class DefaultManager(BaseManager):
         storage = self._storage(root)
         of = declared or Job(function, owner=self)
         return Target(
-            function, of.name, path, module, of.queue, of.priority, storage, of.key, of.keep_result
-        )
+            function, of.name, path, module, of.queue, of.priority, storage,
+            of.key, of.keep_result, of.hooks or NONE,
+        )  # fmt: skip
 
     def _storage(self, root: Path) -> SqliteAdapter:
         """The database, found by the first use; it serves that project and no other."""

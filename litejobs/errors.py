@@ -101,6 +101,10 @@ class TransactionError(LitejobsError, ValueError):
     """
 
 
+class JobDiedError(LitejobsError):
+    """What after_failure hooks get of a job whose last run ended with its process; never raised."""
+
+
 class UnloadableError(LitejobsError):
     """A stored job cannot be brought to life here: its function or its arguments do not load."""
 

@@ -4,7 +4,8 @@ import logging
 import random
 import time
 from collections.abc import Callable, Coroutine
-from contextlib import AbstractContextManager, nullcontext, suppress
+from contextlib import nullcontext, suppress
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
@@ -14,8 +15,9 @@ from litejobs.arguments import parameters_of
 from litejobs.clock import Clock
 from litejobs.config import check_seconds
 from litejobs.control import Control, Discard
-from litejobs.errors import JobTimeout, UnloadableError
+from litejobs.errors import JobDiedError, JobStateError, JobTimeout, UnloadableError
 from litejobs.finishing import NOT_COMMITTED, Finishing, nowhere
+from litejobs.hooks import AFTER, NONE, Around, Chain, Hooks, JobRun
 from litejobs.job import Limits, Outcome, StoredJob
 from litejobs.loader import Call, Loader
 from litejobs.progress import Progress
@@ -26,10 +28,6 @@ from litejobs.rules.text import cut, printable, printable_lines
 
 if TYPE_CHECKING:
     import asyncio
-
-
-#: What a job runs inside of.
-Around = Callable[[], AbstractContextManager[object]]
 
 
 class Guard:
@@ -56,8 +54,9 @@ class Execution:
     """
     Runs stored jobs of one group, one at a time, in this thread. Touches no storage.
 
-    *around* is entered anew for each job; what it raises is an error of that job. *storage* is
-    where the jobs are: only those that finish themselves have it asked for.
+    *around* is entered anew for each job; what it raises is an error of that job. *hooks* are those
+    of the manager. *storage* is where the jobs are: only those that finish themselves have it asked
+    for.
     """
 
     def __init__(
@@ -67,6 +66,7 @@ class Execution:
         clock: Clock,
         logger: logging.Logger,
         around: Around = nullcontext,
+        hooks: Hooks = NONE,
         storage: Callable[[], BaseAdapter] = nowhere,
     ) -> None:
         self._loader = loader
@@ -75,6 +75,8 @@ class Execution:
         self.logger = logger
         self._around = around
         self._finishing = Finishing(storage)
+        self._hooks = hooks
+        self._chains: dict[Callable[..., Any], tuple[int, Chain]] = {}
         self.progress = Progress()
         self._loop: asyncio.Runner | None = None
         self._overridden: dict[Callable[..., Any], Limits] = {}
@@ -93,48 +95,80 @@ class Execution:
         except BaseException as error:  # noqa: BLE001  # loading runs the user's classes too
             return self._unloadable(job, error)
         limits = self._limits_for(call)
-        is_told = self.logger.isEnabledFor(logging.DEBUG)
-        started = time.monotonic()
-        if is_told:
+        chain = self._chain_for(call)
+        if chain is not None and chain.has_failure_hooks and not limits.has_failure_hooks:
+            limits = replace(limits, has_failure_hooks=True)  # they were added after the manifest
+        if self.logger.isEnabledFor(logging.DEBUG):
             what = (job.id, call.name, job.attempts, limits.max_attempts)
             self._log("job %d %s started (attempt %d of %d)", *what)
         now = self._clock.now()
         token = context.running.set((job, limits, now, self._finishing.finish, self.progress))
         try:
-            raised, value = self._perform(job, call, limits, guard)
+            return self._outcome(job, call, limits, guard, chain)
         finally:
             context.running.reset(token)
+
+    def _outcome(
+        self, job: StoredJob, call: Call, limits: Limits, guard: Guard, chain: Chain | None
+    ) -> Outcome:
+        started = time.monotonic()
+        raised, value = self._perform(job, call, limits, guard, chain)
         has_finished = self._finishing.job is job
         if has_finished and self._finishing.is_committed():
-            self._tell_too_late(job, call, raised)
-            del raised  # as below
-            ended = outcome.settled()
+            self._tell_too_late(job, call, limits, raised)
+            raised, result = None, outcome.settled()
         elif raised is not None or guard.timed_out:
-            ended = self._went_wrong(job, call, limits, raised, timed_out=guard.timed_out)
-            # It has the job's frames, and by those this one: all that the job held would stay.
-            del raised
-            return ended
+            text = _described(raised, limits, timed_out=guard.timed_out)
+            raised = _error(raised, limits, timed_out=guard.timed_out)
+            result = self._went_wrong(job, call, limits, raised, text)
         elif has_finished:
-            return self._not_committed(job, call, limits)
-        elif call.keep_result is None:
-            ended = outcome.after_success(limits)
+            raised, result = JobStateError(NOT_COMMITTED), self._not_committed(job, call, limits)
         else:
-            result = self._result(job, call, value)
-            ended = Outcome("success", keep=call.keep_result, result=result)
-        if is_told:
+            result = self._success(job, call, limits, value)
+        if raised is None and self.logger.isEnabledFor(logging.DEBUG):
             elapsed = time.monotonic() - started
             self._log("job %d %s succeeded in %.3f s", job.id, call.name, elapsed)
-        return ended
+        if chain is not None:
+            run = _job_run(job, call, limits, value, raised, time.monotonic() - started)
+            chain.after(AFTER[result.kind], self._around, run, self.logger)
+            del run
+        # It has the job's frames, and by those this one: all that the job held would stay.
+        del raised
+        return result
 
-    def _result(self, job: StoredJob, call: Call, value: object) -> str | None:
-        """The JSON of what a job returned; None if that cannot be kept, which is logged."""
+    def _success(self, job: StoredJob, call: Call, limits: Limits, value: object) -> Outcome:
+        if call.keep_result is None:
+            return outcome.after_success(limits)
         try:
-            return parameters_of(call.function).dump_result(value)
+            result = parameters_of(call.function).dump_result(value)
         except Exception as error:  # noqa: BLE001  # to run it again for that would be worse
+            result = None
             with suppress(Exception):  # as in _log
                 name = printable(call.name)
                 self.logger.error("job %d %s keeps no result: %s", job.id, name, error)  # noqa: TRY400
-            return None
+        return Outcome("success", keep=call.keep_result, result=result)
+
+    def run_failure_hooks(self, job: StoredJob, error: str) -> None:
+        """Run the after_failure hooks of a job whose last run has ended with its process."""
+        try:
+            call = self._loader.load(job.handler)
+        except BaseException as raised:  # noqa: BLE001  # as in run
+            with suppress(Exception):  # as _log
+                what = printable(headline(raised))
+                self.logger.error("after_failure hooks of job %d are not run: %s", job.id, what)  # noqa: TRY400  # one sentence
+            return
+        chain = self._chain_for(call)
+        if chain is None:
+            return
+        limits = self._limits_for(call)
+        died = JobDiedError(error.partition("\n")[0])
+        now = self._clock.now()
+        token = context.running.set((job, limits, now, self._finishing.finish, self.progress))
+        try:
+            run = _job_run(job, call, limits, None, died, 0.0)
+            chain.after(("after_failure",), self._around, run, self.logger)
+        finally:
+            context.running.reset(token)
 
     def limits_of(self, job: StoredJob) -> Limits:
         """The limits of a job, found without loading it: those it declared, else the group's."""
@@ -166,39 +200,48 @@ class Execution:
             self._loop = asyncio.Runner()
         return self._loop
 
+    def _chain_for(self, call: Call) -> Chain | None:
+        """The hooks around a call; None if there are none."""
+        own = call.job.hooks if call.job is not None else None
+        size = self._hooks.size  # code that is loaded later may add some
+        if own is None and not size:
+            return None
+        known = self._chains.get(call.function)
+        if known is None or known[0] != size:
+            known = self._chains[call.function] = (size, Chain(self._hooks, own or NONE))
+        return known[1]
+
     def _perform(
-        self, job: StoredJob, call: Call, limits: Limits, guard: Guard
-    ) -> tuple[BaseException | None, object]:
-        """Call the user's function; what it raises is data, whatever it is, or what it returns."""
+        self, job: StoredJob, call: Call, limits: Limits, guard: Guard, chain: Chain | None
+    ) -> tuple[BaseException | None, Any]:
+        """Call the user's function; what it raises is data, whatever it is, as what it returns."""
+        value = None
         try:
             try:
                 guard.begin(job, call.name, limits)
-                with self._around():
-                    result = call.function(*call.args, **call.kwargs)
-                    if inspect.iscoroutine(result):
+                if chain is None:
+                    around = self._around()
+                else:
+                    around = chain.inside(self._around, _job_run(job, call, limits))
+                with around:
+                    value = call.function(*call.args, **call.kwargs)
+                    if inspect.iscoroutine(value):
                         # The loop would else keep the context of its first job.
                         where = contextvars.copy_context()
-                        result = self._event_loop().run(_awaited(result, guard), context=where)
+                        value = self._event_loop().run(_awaited(value, guard), context=where)
             finally:
                 guard.end()  # inside of the outer try: a guard may raise until it has ended
         except BaseException as error:  # noqa: BLE001  # SystemExit of a job is an error of the job
             return error, None
-        return None, result
+        return None, value
 
     def _went_wrong(
-        self,
-        job: StoredJob,
-        call: Call,
-        limits: Limits,
-        raised: BaseException | None,
-        *,
-        timed_out: bool,
+        self, job: StoredJob, call: Call, limits: Limits, error: BaseException, text: str
     ) -> Outcome:
         rules = (call.job and call.job.error_rules) or _NO_RULES
-        error = JobTimeout(outcome.too_long(limits)) if raised is None or timed_out else raised
         result = after_exception(
             error,
-            _described_timeout(raised, limits) if timed_out else _described(error),
+            text,
             rules=rules,
             attempts=job.attempts,
             limits=limits,
@@ -210,11 +253,14 @@ class Execution:
             log_outcome(self.logger, job, call.name, limits.max_attempts, result)
         return result
 
-    def _tell_too_late(self, job: StoredJob, call: Call, raised: BaseException | None) -> None:
+    def _tell_too_late(
+        self, job: StoredJob, call: Call, limits: Limits, raised: BaseException | None
+    ) -> None:
         """What went wrong after the job was settled changes nothing, but is not to go unheard."""
         if raised is not None:
             with suppress(Exception):  # as _log
-                what = printable(call.name), printable_lines(_described(raised)).rstrip()
+                text = _described(raised, limits, timed_out=False)
+                what = printable(call.name), printable_lines(text).rstrip()
                 self.logger.error("job %d %s had finished when it raised %s", job.id, *what)
 
     def _not_committed(self, job: StoredJob, call: Call, limits: Limits) -> Outcome:
@@ -265,23 +311,51 @@ async def _awaited(job: Coroutine[Any, Any, object], guard: Guard) -> object:
     return await job
 
 
-def _described(raised: BaseException) -> str:
-    """What is recorded of an exception; of those that litejobs has for jobs, why it was raised."""
-    first = ""
-    if isinstance(raised, Discard):
-        first = raised.reason
-    elif isinstance(raised, Control):
-        handled = raised.__cause__ or (None if raised.__suppress_context__ else raised.__context__)
-        first = headline(handled) if handled else f"{type(raised).__name__}: {raised}"
-    return describe(raised, below=raised.__traceback__, instead=first)
+def _job_run(
+    job: StoredJob,
+    call: Call,
+    limits: Limits,
+    value: object = None,
+    error: BaseException | None = None,
+    seconds: float = 0.0,
+) -> JobRun:
+    return JobRun(
+        job.id,
+        call.name,
+        tuple(call.args),
+        call.kwargs,
+        job.queue,
+        job.attempts,
+        limits.max_attempts,
+        value,
+        error,
+        seconds,
+    )
 
 
-def _described_timeout(raised: BaseException | None, limits: Limits) -> str:
-    """What is recorded of a run whose time was over, whatever came of it."""
-    first = f"JobTimeout: {outcome.too_long(limits)}"
+def _error(raised: BaseException | None, limits: Limits, *, timed_out: bool) -> BaseException:
+    """What a run went wrong by; a time-out is that, whatever the job made of it."""
+    if raised is None or (timed_out and not isinstance(raised, JobTimeout)):
+        return JobTimeout(outcome.too_long(limits))
+    return raised
+
+
+def _described(raised: BaseException | None, limits: Limits, *, timed_out: bool) -> str:
+    """What is recorded of a run that went wrong."""
+    first = f"JobTimeout: {outcome.too_long(limits)}" if timed_out else _reason(raised)
     if raised is not None:
         return describe(raised, below=raised.__traceback__, instead=first)
     return f"{first}\n\nIt caught JobTimeout and returned."
+
+
+def _reason(raised: BaseException | None) -> str:
+    """Why a job raised what litejobs has for jobs; else an empty text."""
+    if isinstance(raised, Discard):
+        return raised.reason
+    if not isinstance(raised, Control):
+        return ""
+    handled = raised.__cause__ or (None if raised.__suppress_context__ else raised.__context__)
+    return headline(handled) if handled else f"{type(raised).__name__}: {raised}"
 
 
 def log_outcome(

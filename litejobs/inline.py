@@ -13,7 +13,7 @@ from litejobs.batch import Batch, Record
 from litejobs.clock import Clock
 from litejobs.config import WorkerGroup, takes
 from litejobs.execution import Execution, Guard
-from litejobs.job import Find, Limits, Settlement, StoredJob
+from litejobs.job import Find, Limits, Outcome, Settlement, StoredJob
 from litejobs.overdue import Overdue
 from litejobs.rules.outcome import released
 from litejobs.rules.pace import Pace
@@ -102,6 +102,10 @@ class Inline:
 
     def limits_of(self, job: StoredJob) -> Limits | None:
         return self._execution.limits_of(job) if takes(self._find.queues, job.queue) else None
+
+    def run_failure_hooks(self, job: StoredJob, outcome: Outcome) -> None:
+        self._execution.run_failure_hooks(job, outcome.error or "")
+        self._batch.put((job, outcome))
 
     def renew(self) -> None:
         """What this process has loaded it keeps."""

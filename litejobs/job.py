@@ -18,6 +18,7 @@ from litejobs import defaults
 from litejobs.errors import ConfigurationError
 
 if TYPE_CHECKING:
+    from litejobs.hooks import Hooks
     from litejobs.keys import Key
     from litejobs.rules.exceptions import ErrorRules
 
@@ -35,6 +36,7 @@ class Limits:
     delete_failed_jobs: bool | float = defaults.DELETE_FAILED_JOBS
     backoff: tuple[float, ...] = ()  # seconds after each bad run, the last repeats; else the rule
     jitter: float = 0.0  # the share, 0 to 1, by which such a wait may be longer
+    has_failure_hooks: bool = False  # to be run before a failure is recorded
 
     def overridden(self, own: Mapping[str, Any]) -> "Limits":
         """These limits with *own* in place of the like-named ones."""
@@ -50,6 +52,7 @@ class OwnLimits(TypedDict, total=False):
     delete_failed_jobs: bool | float
     backoff: tuple[float, ...]  # seconds
     jitter: float
+    has_failure_hooks: bool
 
 
 class Unique(NamedTuple):
@@ -110,6 +113,10 @@ class Outcome(NamedTuple):
         """Whether a run has ended: a job that was released had none, or will have it again."""
         return self.kind not in ("released", "progress")
 
+    def waits_for_hooks(self, limits: Limits) -> bool:
+        """Whether, of a job that has died, hooks are to run before this is recorded."""
+        return self.kind == "failure" and limits.has_failure_hooks
+
     @property
     def keeps_row(self) -> bool:
         """Whether the job is over, and its row stays."""
@@ -160,6 +167,7 @@ class Job(Generic[P, R]):
         keep_result: float | None = None,
         own_limits: OwnLimits | None = None,
         error_rules: "ErrorRules | None" = None,
+        hooks: "Hooks | None" = None,
         properties: Mapping[str, Any] | None = None,
     ) -> None:
         functools.update_wrapper(self, perform)
@@ -181,6 +189,8 @@ class Job(Generic[P, R]):
         self.own_limits: OwnLimits = {**own_limits} if own_limits else {}
         #: What it says of exceptions, if it says anything.
         self.error_rules = error_rules
+        #: The functions that run around it, beside its manager's, if there are any.
+        self.hooks = hooks
         for name, value in (properties or {}).items():
             if hasattr(self, name):
                 raise ConfigurationError(

@@ -6,6 +6,7 @@ from typing import Any, TypedDict
 
 from litejobs.config import check_limits, check_seconds, in_seconds
 from litejobs.errors import ConfigurationError, JobTimeout, quoted
+from litejobs.hooks import AroundHook, Hook, Hooks, ScheduleHook
 from litejobs.job import OwnLimits
 from litejobs.rules.exceptions import ErrorRules, Exceptions
 
@@ -23,6 +24,13 @@ class JobOptions(TypedDict, total=False):
     discard_on: type[BaseException] | Sequence[type[BaseException]]
     backoff: Backoff  # seconds
     jitter: float
+    before_schedule: ScheduleHook | Sequence[ScheduleHook]
+    before_perform: Hook | Sequence[Hook]
+    around_perform: AroundHook | Sequence[AroundHook]
+    after_perform: Hook | Sequence[Hook]
+    after_success: Hook | Sequence[Hook]
+    after_error: Hook | Sequence[Hook]
+    after_failure: Hook | Sequence[Hook]
 
 
 def own_limits(options: Mapping[str, Any]) -> OwnLimits:
@@ -37,6 +45,8 @@ def own_limits(options: Mapping[str, Any]) -> OwnLimits:
         own["backoff"] = _waits(own["backoff"])
     if own.get("backoff") is None:
         own.pop("backoff", None)
+    if options.get("after_failure"):
+        own["has_failure_hooks"] = True
     return own  # type: ignore[return-value]  # by the keys above
 
 
@@ -54,6 +64,12 @@ def error_rules(options: Mapping[str, Any]) -> ErrorRules | None:
     if not own and not callable(backoff):
         return None
     return ErrorRules(**own, backoff=backoff if callable(backoff) else None)
+
+
+def hooks(options: Mapping[str, Any]) -> Hooks | None:
+    """Those among the options, if there are any; raises ConfigurationError."""
+    found = Hooks.of(options)
+    return found if found.size else None
 
 
 def _waits(backoff: object) -> tuple[float, ...] | None:

@@ -15,6 +15,7 @@ from litejobs.base_manager import BaseManager, not_declared, path_of
 from litejobs.clock import Clock
 from litejobs.config import WorkerGroup, check_logger, with_checked_options
 from litejobs.errors import ConfigurationError, DatabaseBusyError, SchedulingError
+from litejobs.hooks import NONE
 from litejobs.job import Job
 from litejobs.project import root_of_file
 from litejobs.run_directory.identity import worker_name
@@ -129,16 +130,9 @@ class JobManager(BaseManager):
         self._announce(storage)
         path = path_of(job.perform)
         return Target(
-            job.perform,
-            job.name,
-            path,
-            None,
-            job.queue,
-            job.priority,
-            storage,
-            job.key,
-            job.keep_result,
-        )
+            job.perform, job.name, path, None, job.queue, job.priority, storage,
+            job.key, job.keep_result, job.hooks or NONE,
+        )  # fmt: skip
 
     def _announce(self, storage: BaseAdapter) -> None:
         """Once for each storage: say where the jobs go, and leave word which app they are of."""

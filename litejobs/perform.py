@@ -68,7 +68,7 @@ def manifest_of(manager: JobManager, home: Home) -> Manifest:
                 group.adapter or first,
                 group.queues,
                 group.count,
-                group.limits,
+                manager.limits(group),
                 group.sleep_delay,
                 group.max_jobs,
                 group.max_memory,

@@ -19,8 +19,10 @@ from litejobs.errors import (
     TransactionError,
     quoted,
 )
+from litejobs.hooks import NONE, Hooks, JobCall
 from litejobs.job import Job, NewJob, Unique
 from litejobs.keys import Key, result_period
+from litejobs.rules.error_text import headline
 from litejobs.scheduled import ScheduledJob, handle
 
 T = TypeVar("T")
@@ -48,6 +50,7 @@ class Target:
     adapter: BaseAdapter
     key: Key | None = None
     keep_result: float | None = None  # seconds
+    hooks: Hooks = NONE
 
     @cached_property
     def _parameters(self) -> Parameters:
@@ -108,6 +111,8 @@ class Owner(Protocol):
         """The names of its adapters, the default first."""
         ...
 
+    hooks: Hooks
+
     def target(self, job: Callable[..., Any], adapter: str | None) -> Target:
         """What *job* stands for, stored in that adapter; raises SchedulingError."""
         ...
@@ -156,13 +161,15 @@ class Scheduler:
         be a sqlite3.Connection, an SQLAlchemy Session or Connection, Django's connection, or, with
         ``driver="apsw"``, an apsw.Connection.
 
-        Raises SchedulingError, and stores nothing, if any of this is not what a worker could run;
-        a StorageError if the database does not take it: after a DiskError it may be stored;
-        TransactionError if the connection cannot.
+        Raises SchedulingError, and stores nothing, if any of this is not what a worker could run
+        or a before_schedule hook refuses it; a StorageError if the database does not take it: after
+        a DiskError it may be stored; TransactionError if the connection cannot.
         """
         plan = self._plan(job, wait, wait_until, queue, priority, connection)
         target, run_at, queue, priority, state = plan
         handler = target.handler(args, kwargs, target.kept_for(keep_result))
+        if self._owner.hooks.size or target.hooks.size:
+            self._ask(plan, args, kwargs)
         if key is not None or target.key is not None:
             return self._store_unique(plan, key, [(args, kwargs)], [handler], connection)[0]
         [id_] = _store(target.adapter, [NewJob(handler, queue, priority, run_at)], connection)
@@ -199,6 +206,9 @@ class Scheduler:
         handlers = [target.handler(args, None, period) for args in args_list]
         if not handlers:
             return []
+        if self._owner.hooks.size or target.hooks.size:
+            for args in args_list:
+                self._ask(plan, args, None)
         if key is not None or target.key is not None:
             calls: list[Call] = [(args, None) for args in args_list]
             return self._store_unique(plan, key, calls, handlers, connection)
@@ -219,6 +229,22 @@ class Scheduler:
         """
         check_whole("id", id, at_least=0)
         return handle(self._owner.adapter(self._adapter), self._owner.declared, id)
+
+    def _ask(self, plan: Plan, args: Sequence[Any], kwargs: Mapping[str, Any] | None) -> None:
+        """Let before_schedule hooks look at a call that is about to be stored, and refuse it."""
+        target, run_at, queue, priority, _ = plan
+        when = _EPOCH + run_at * _MILLISECOND
+        call = JobCall(target.name, tuple(args), dict(kwargs or {}), queue, priority, when)
+        for hook in (*self._owner.hooks.before_schedule, *target.hooks.before_schedule):
+            try:
+                hook(call)
+            except SchedulingError:
+                raise
+            except Exception as error:
+                name = getattr(hook, "__name__", repr(hook))
+                raise SchedulingError(
+                    f"before_schedule {name} refused {target.name}: {headline(error)}"
+                ) from error
 
     def _store_unique(
         self,

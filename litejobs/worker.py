@@ -13,7 +13,7 @@ from litejobs.adapters.base import BaseAdapter
 from litejobs.clock import Clock
 from litejobs.errors import DatabaseBusyError, DiskError, StorageError
 from litejobs.execution import log_outcome
-from litejobs.job import Find, Limits, Settlement, StoredJob
+from litejobs.job import Find, Limits, Outcome, Settlement, StoredJob
 from litejobs.row import job_name
 from litejobs.stop import Stop
 
@@ -55,6 +55,14 @@ class Executor(Protocol):
 
     def limits_of(self, job: StoredJob) -> Limits | None:
         """Those of a job that another worker had, or None if it is not of these queues."""
+        ...
+
+    def run_failure_hooks(self, job: StoredJob, outcome: Outcome) -> None:
+        """
+        Run the after_failure hooks of a job that another worker's death has ended.
+
+        After that its outcome is to be collected; as long as there are no limits of it.
+        """
         ...
 
     def renew(self) -> None:
@@ -157,12 +165,16 @@ class Worker:
 
     def _recover(self) -> None:
         """Jobs whose worker has died are tried again, or given up."""
-        ended = runs(self.adapter.recover(self.executor.limits_of))
-        for job, outcome in ended:
+        recorded = []
+        for job, outcome in runs(self.adapter.recover(self.executor.limits_of)):
             limits = self.executor.limits_of(job)
             assert limits is not None  # it was asked for the same job before
             log_outcome(log, job, job_name(job.handler), limits.max_attempts, outcome)
-        self._tell(ended)
+            if outcome.waits_for_hooks(limits):
+                self.executor.run_failure_hooks(job, outcome)
+            else:
+                recorded.append((job, outcome))
+        self._tell(recorded)
 
     def _tell(self, ended: Sequence[Settlement]) -> None:
         if ended:

@@ -18,7 +18,7 @@ FLOORS = [
     {"errors", "defaults", "clock", "stop", "watchdog"},
     {"job", "config", "control", "logs", "retention", "keys"},
     {"codecs", "program", "project", "rules"},
-    {"context", "progress", "run_directory"},
+    {"context", "hooks", "progress", "run_directory"},
     {"adapters"},
     {"arguments", "handler", "row"},
     {"loader", "finishing"},

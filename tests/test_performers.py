@@ -39,9 +39,11 @@ from litejobs.performers.wire import (
     Cleared,
     Cut,
     Done,
+    Failed,
     Idle,
     Leaves,
     Look,
+    Mourned,
     Over,
     Perform,
     Ready,
@@ -74,6 +76,7 @@ messages = st.one_of(
     st.builds(lambda text: Perform((JOB, JOB._replace(handler=text))), texts),
     st.builds(Settled, outcomes=st.just((Outcome("failure", "no luck", delete=True),))),
     st.sampled_from([Idle(), Look(), Over(), Cut(), Leaves("enough"), Cleared(7)]),
+    st.sampled_from([Mourned(7), Failed(JOB, "oh")]),
     st.builds(lambda text: Done(7, Outcome("error", text, run_at=1), leaves=text), texts),
     st.builds(Says, id=st.just(7), progress=texts),
     st.builds(Begun, id=st.just(7), limits=st.builds(Limits, max_runtime=st.floats(0.1, 9))),
@@ -944,6 +947,148 @@ def test_the_most_urgent_place_decides_how_long_to_sleep(ready, passing):
 
     ready.hear(1, ends=CLOSED)
     assert ready.performers.patience() == pytest.approx(0.1)
+
+
+# Failures by death, of jobs that have after_failure hooks
+
+
+MOURNED = Group("sqlite", ("default",), 1, Limits(max_attempts=1, has_failure_hooks=True), 5.0)
+
+
+@pytest.fixture
+def mourning(ready, passing):
+    """The first of two processes has died with the job that it ran, for good."""
+    for place in ready.places:
+        place.group = MOURNED
+    ready.begin(0, JOB)
+    ready.hear(0, ends=CLOSED)
+    return ready
+
+
+def test_a_failure_waits_for_its_hooks_which_an_idle_process_runs(mourning):
+    assert mourning.performers.busy
+    assert mourning.performers.in_hand() == [7]
+    assert mourning.performers.collect() == []
+
+    [said] = mourning.started[1].sent
+    assert said.job == JOB
+    assert said.error.startswith("PerformerDied: worker.0 ")
+    assert mourning.performers.in_hand() == [7]
+    assert mourning.performers.limits_of(JOB) is None  # nobody is to judge it meanwhile
+    assert mourning.performers.wanted() == []
+
+    mourning.hear(1, Mourned(7))
+    [(job, outcome)] = mourning.performers.collect()
+    assert (job, outcome.kind, outcome.crashed) == (JOB, "failure", True)
+    assert not mourning.performers.busy
+    assert [find.worker for find in mourning.performers.wanted()] == ["worker.1/me"]
+    assert mourning.performers.limits_of(JOB) is not None
+
+
+def test_without_hooks_a_failure_waits_for_nothing(ready):
+    ready.begin(0, JOB._replace(attempts=2))
+    ready.hear(0, ends=CLOSED)
+
+    [(_, outcome)] = ready.performers.collect()
+
+    assert outcome.kind == "failure"
+
+
+def test_an_error_by_death_waits_for_nothing(ready):
+    ready.places[0].group = msgspec.structs.replace(MOURNED, limits=Limits(has_failure_hooks=True))
+    ready.begin(0, JOB)
+    ready.hear(0, ends=CLOSED)
+
+    [(_, outcome)] = ready.performers.collect()
+
+    assert outcome.kind == "error"
+
+
+def test_a_failure_waits_for_a_fresh_process_where_others_are_busy(mourning, passing):
+    mourning.places[1].begin([JOB._replace(id=8)])
+    assert mourning.performers.collect() == []
+    passing.seconds += 1
+
+    mourning.performers.collect()  # which starts the next process
+    mourning.hear(2, Ready(EMPTY))
+
+    assert mourning.performers.collect() == []
+    assert [type(said) for said in mourning.started[2].sent] == [Failed]
+
+
+def test_a_job_that_was_killed_for_time_has_its_hooks_too(ready, passing):
+    for place in ready.places:
+        place.group = MOURNED
+    ready.begin(0, JOB)
+    passing.seconds += 14_402
+
+    ready.performers.collect()
+
+    [said] = ready.started[1].sent
+    assert said.error.startswith("JobTimeout: ")
+
+
+@pytest.mark.parametrize("way", ["dies", "goes on"])
+def test_hooks_that_do_not_come_to_an_end_are_told_of_and_the_failure_recorded(
+    mourning, passing, caplog, way
+):
+    mourning.performers.collect()
+    if way == "dies":
+        mourning.hear(1, ends=CLOSED)
+    else:
+        passing.seconds += 14_402
+
+    [(job, outcome)] = mourning.performers.collect()
+
+    assert (job.id, outcome.kind) == (7, "failure")
+    assert "after_failure hooks of job 7 have not run to their end: their process" in caplog.text
+    assert mourning.started[1].killed
+    assert not mourning.performers.busy
+
+
+def test_where_no_process_loads_the_hooks_are_told_of_and_the_failure_recorded(
+    mourning, passing, caplog
+):
+    mourning.hear(1, ends=CLOSED)
+    assert mourning.performers.collect() == []
+    passing.seconds += 1
+    mourning.performers.collect()
+    for number in (2, 3):
+        mourning.hear(number, Broken("a typo"), ends=CLOSED)
+
+    [(job, outcome)] = mourning.performers.collect()
+
+    assert (job.id, outcome.kind) == (7, "failure")
+    assert "have not run to their end: no process can load them" in caplog.text
+
+
+@pytest.mark.parametrize("is_handed_out", [True, False])
+def test_to_abandon_records_failures_without_their_hooks(mourning, caplog, is_handed_out):
+    if is_handed_out:
+        mourning.performers.collect()
+
+    [(job, outcome)] = mourning.performers.abandon()
+
+    assert (job.id, outcome.kind) == (7, "failure")
+    assert "after_failure hooks of job 7 have not run to their end" in caplog.text
+
+
+def test_a_process_with_changed_code_ends_when_it_has_run_hooks(mourning):
+    mourning.performers.collect()
+    mourning.performers.renew()
+    assert not mourning.started[1].dismissed
+
+    mourning.hear(1, Mourned(7))
+
+    assert mourning.started[1].dismissed
+
+
+def test_the_failure_of_another_workers_job_has_its_hooks_run_too(ready):
+    ready.performers.run_failure_hooks(JOB, Outcome("failure", "WorkerDied: oh"))
+
+    ready.performers.collect()
+
+    assert ready.started[0].sent == [Failed(JOB, "WorkerDied: oh")]
 
 
 # Chunks: several jobs handed out together

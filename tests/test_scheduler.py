@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from litejobs import context
 from litejobs.adapters.sqlite.adapter import SqliteAdapter
 from litejobs.errors import LitejobsError, SchedulingError
+from litejobs.hooks import NONE
 from litejobs.scheduled import ScheduledJob
 from litejobs.scheduler import Scheduler, Target, due
 
@@ -36,6 +37,7 @@ def make_later(adapter, clock):
         owner = SimpleNamespace(
             queues=queues,
             clock=clock,
+            hooks=NONE,
             target=lambda function, _key: Target(
                 function, "job", "jobs.py", "jobs", "default", 50, adapter
             ),

@@ -178,7 +178,8 @@ class BaseAdapter(ABC):
         """
         Put right what dead workers have left locked, and return what became of it.
 
-        *limits_of* gives the limits of a job, or None for one that is not the caller's to judge.
+        *limits_of* gives the limits of a job, or None for one that is not the caller's to judge. A
+        failure that by these waits for hooks is told, but left for the caller to settle.
         For storage that can tell whether a worker lives; others give up on one that takes too long,
         by the max_runtime that ``find`` is told.
         """

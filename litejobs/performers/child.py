@@ -28,10 +28,12 @@ from litejobs.performers.wire import (
     Cleared,
     Cut,
     Done,
+    Failed,
     Idle,
     Leaves,
     Look,
     Message,
+    Mourned,
     Over,
     Perform,
     Ready,
@@ -98,7 +100,7 @@ def perform(execution: Execution, start: Start, channel: Channel) -> None:
         return
     performance = _Performance(execution, start, channel, Taker(start.tokens))
     with suppress(OSError):  # the runner is gone, or this is a forked child of a job
-        while isinstance(message := channel.receive(), Perform) and performance.goes_on(message):
+        while performance.goes_on(channel.receive()):
             pass
     with suppress(BaseException):  # what is left of async jobs ends here
         execution.close()
@@ -122,7 +124,19 @@ class _Performance:
         self._unsaid = 0  # how many those are
         execution.progress.teller = lambda job, said: channel.send(Says(job.id, said))
 
-    def goes_on(self, chunk: Perform) -> bool:
+    def goes_on(self, message: Message | None) -> bool:
+        """Do what the runner asks for; False if nothing is to follow."""
+        match message:
+            case Perform():
+                return self._run(message)
+            case Failed(job, error):
+                self._execution.run_failure_hooks(job, error)
+                self._channel.send(Mourned(job.id))
+                return True
+            case _:
+                return False
+
+    def _run(self, chunk: Perform) -> bool:
         """Run the jobs of a chunk for which there is a token; False if others are not to follow."""
         self._began = time.monotonic()
         self._unsaid = 0

@@ -12,7 +12,7 @@ from litejobs.performers.output import Output
 from litejobs.performers.place import Place
 from litejobs.performers.process import PerformerProcess
 from litejobs.performers.tray import Tray
-from litejobs.performers.wire import Done, Perform, Start
+from litejobs.performers.wire import Done, Failed, Perform, Start
 from litejobs.rules.outcome import after_success, released
 from litejobs.rules.pace import Pace
 
@@ -35,6 +35,7 @@ class JobPlace(Place):
         self.group = group
         self.locked_by = locked_by
         self.tray = Tray()
+        self.failure: Settlement | None = None  # whose hooks run there, instead of jobs
         self._pace = Pace()
         self._unbegun = 0  # when it was last looked
         self._looked_at = 0.0
@@ -45,7 +46,7 @@ class JobPlace(Place):
     # What can begin here
 
     def is_free(self) -> bool:
-        return self._is_up and not self.tray.jobs
+        return self._is_up and not self.tray.jobs and self.failure is None
 
     @property
     def _is_up(self) -> bool:
@@ -55,7 +56,7 @@ class JobPlace(Place):
     def wish(self) -> Find | None:
         """What to find for this place now; None if it has enough."""
         is_enough = self.tray.chunks > (1 if self._pace.is_light else 0)
-        if is_enough or not self.tray.takes_more or not self._is_up:
+        if is_enough or not self.tray.takes_more or not self._is_up or self.failure is not None:
             return None
         return Find(
             self.locked_by, self.group.queues, self.group.limits.max_runtime, self._pace.chunk
@@ -79,6 +80,20 @@ class JobPlace(Place):
             self.counts_from_now(self.group.limits)
         self.tray.lay(jobs)
         return self.process.send(Perform(tuple(jobs)))
+
+    def run_failure_hooks(self, job: StoredJob, outcome: Outcome) -> None:
+        """Have the after_failure hooks of a job run by the process, which has nothing to do."""
+        assert self.process is not None
+        self.failure = (job, outcome)
+        self.counts_from_now(self.group.limits)
+        self.process.send(Failed(job, outcome.error or ""))  # one that does not read is noticed
+
+    def take_failure(self) -> Settlement | None:
+        """The failure whose hooks ran, or were to run, can be recorded."""
+        failure, self.failure = self.failure, None
+        if failure is not None:
+            self.counts_no_more()
+        return failure
 
     # How far it is
 

@@ -13,9 +13,10 @@ from litejobs.errors import StorageError
 from litejobs.execution import log_outcome
 from litejobs.job import Find, Limits, Outcome, Settlement, StoredJob
 from litejobs.performers.crew import Crew
+from litejobs.performers.failures import Failures, not_run
 from litejobs.performers.job_place import JobPlace
 from litejobs.performers.manifest import Manifest
-from litejobs.performers.wire import Begun, Cut, Done, Message, Says
+from litejobs.performers.wire import Begun, Cut, Done, Message, Mourned, Says
 from litejobs.row import job_name
 from litejobs.rules.outcome import after_crash, after_error, released, settled, too_long
 
@@ -46,6 +47,7 @@ class Performers(Crew[JobPlace]):
         self._clock = clock
         self._is_held = is_held
         self._settlements: list[Settlement] = []
+        self._failures = Failures()
         self._stale: set[JobPlace] = set()  # where the process has loaded code that has changed
         self._is_other = False  # the app has other groups now, or other storage; said once
 
@@ -55,7 +57,8 @@ class Performers(Crew[JobPlace]):
 
     @property
     def busy(self) -> bool:
-        return bool(self._settlements) or any(place.tray.jobs for place in self.places)
+        is_at_work = any(place.tray.jobs or place.failure for place in self.places)
+        return is_at_work or bool(self._settlements or self._failures)
 
     def wanted(self) -> list[Find]:
         if self.why_hopeless():
@@ -82,7 +85,7 @@ class Performers(Crew[JobPlace]):
 
     def in_hand(self) -> list[int]:
         handed = [job.id for place in self.places for job in place.tray.jobs]
-        return handed + [job.id for job, _ in self._settlements]
+        return handed + self._failed() + [job.id for job, _ in self._settlements]
 
     def recall(self) -> None:
         for place in self.places:
@@ -92,6 +95,7 @@ class Performers(Crew[JobPlace]):
         for place in self.places:
             self.tend(place)
             self._look(place)
+        self._settlements += self._failures.hand_out(self.places)
         why = self.why_hopeless()
         if why and not self.busy:
             raise why
@@ -106,13 +110,24 @@ class Performers(Crew[JobPlace]):
                 self._settlements += place.take_back()
 
     def limits_of(self, job: StoredJob) -> Limits | None:
+        if job.id in self._failed():
+            return None
         for place in self.places:
             if takes(place.group.queues, job.queue):
                 told = (one.manifest for one in self.places if one.manifest is not None)
                 return next(told, self._manifest).limits_of(place.group, job.handler)
         return None
 
+    def run_failure_hooks(self, job: StoredJob, outcome: Outcome) -> None:
+        self._failures.add((job, outcome))
+
+    def _failed(self) -> list[int]:
+        """The ids of jobs whose failure is not to be recorded before their hooks have run."""
+        running = [place.failure[0].id for place in self.places if place.failure is not None]
+        return self._failures.ids() + running
+
     def abandon(self) -> list[Settlement]:
+        self._settlements += self._failures.give_up()
         for place in self.places:
             if place.process is not None:
                 self.kill(place)
@@ -141,8 +156,11 @@ class Performers(Crew[JobPlace]):
                     log.debug("%s %s and is replaced", place.who, why)
                     self._settlements += place.take_back()
                     place.takes_leave(why)
-                elif place in self._stale and place.is_free():
-                    self._dismiss(place)
+                else:
+                    self._dismiss_if_stale(place)
+            case Mourned():
+                self._record_failure(place)
+                self._dismiss_if_stale(place)
             case Cut():
                 place.tray.dropped()
 
@@ -157,16 +175,17 @@ class Performers(Crew[JobPlace]):
         self._stale = {place for place in self.places if place.manifest is not None}
         self.recall()
         for place in self.places:
-            if place.is_free():
-                self._dismiss(place)
+            self._dismiss_if_stale(place)
 
     def close(self) -> None:
         super().close()
         for place in self.places:
             place.tray.close()
 
-    def _dismiss(self, place: JobPlace) -> None:
-        """Let an idle process end; the next one loads the code anew."""
+    def _dismiss_if_stale(self, place: JobPlace) -> None:
+        """Let an idle process whose code has changed end; the next one loads it anew."""
+        if place not in self._stale or not place.is_free():
+            return
         assert place.process is not None
         place.process.dismiss()
         place.takes_leave("has loaded code that has changed")
@@ -190,6 +209,17 @@ class Performers(Crew[JobPlace]):
         if not self._has_finished(job, place, what):
             self._blame(place, job, f"PerformerDied: {place.who} {what} while it ran this job")
         return True
+
+    def leave(self, place: JobPlace) -> None:
+        if place.failure is not None:
+            not_run(place.failure[0].id, "their process has ended, or was killed")
+            self._record_failure(place)
+        super().leave(place)
+
+    def _record_failure(self, place: JobPlace) -> None:
+        failure = place.take_failure()
+        if failure is not None:
+            self._settlements.append(failure)
 
     def _take_all(self, place: JobPlace) -> StoredJob | None:
         """Of a process that is gone, and was heard: what it did; the job that was running."""
@@ -241,4 +271,7 @@ class Performers(Crew[JobPlace]):
 
     def _settle(self, job: StoredJob, limits: Limits, result: Outcome) -> None:
         log_outcome(log, job, job_name(job.handler), limits.max_attempts, result)
-        self._settlements.append((job, result))
+        if result.waits_for_hooks(limits):
+            self.run_failure_hooks(job, result)
+        else:
+            self._settlements.append((job, result))

@@ -73,6 +73,19 @@ class Perform(msgspec.Struct, frozen=True, tag=True):
     jobs: tuple[StoredJob, ...]
 
 
+class Failed(msgspec.Struct, frozen=True, tag=True):
+    """To an idle performer: that job has died for good of *error*; its hooks are to be run."""
+
+    job: StoredJob
+    error: str
+
+
+class Mourned(msgspec.Struct, frozen=True, tag=True):
+    """To the runner: the after_failure hooks of the job with that id have run."""
+
+    id: int
+
+
 class Begun(msgspec.Struct, frozen=True, tag=True):
     """To the runner: the job with that id begins, after a while or with limits of its own."""
 
@@ -142,6 +155,8 @@ Message = (
     | Ready
     | Broken
     | Perform
+    | Failed
+    | Mourned
     | Begun
     | Done
     | Says

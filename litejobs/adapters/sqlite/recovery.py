@@ -20,9 +20,10 @@ def recover(
     Settle the jobs of the *dead* workers, in one transaction, and remove what these have left.
 
     Jobs that were begun have gone wrong; those that were only found are ready again. Those of which
-    *limits_of* gives no limits are left to others.
+    *limits_of* gives no limits are left to others; failures that wait for hooks, to the caller.
     """
     recovered: list[Settlement] = []
+    waiting: set[int] = set()  # the ids of those that are not to be settled here
     now = adapter.clock.now()
     with adapter.connection.transaction():
         for worker in dead:
@@ -34,8 +35,11 @@ def recover(
                 was_begun = begun is None or (job.id, job.attempts) in begun
                 outcome = _after_death(job, limits, now) if was_begun else released()
                 recovered.append((job, outcome))
+                if outcome.waits_for_hooks(limits):
+                    waiting.add(job.id)
         for job, outcome in recovered:
-            adapter.settle(job, outcome)
+            if job.id not in waiting:
+                adapter.settle(job, outcome)
     sweep(adapter.run_directory, adapter.holders())
     return recovered
 
