@@ -47,6 +47,10 @@ class Guard:
 
 
 _UNLIMITED = Guard()
+# Under which the calls of a function run: its limits, its hooks if there are any, and how many its
+# manager had then.
+Terms = tuple[Limits, Chain | None, int]
+_UNKNOWN: Terms = (Limits(), None, -1)
 _NO_RULES = ErrorRules()
 
 
@@ -76,65 +80,58 @@ class Execution:
         self._around = around
         self._finishing = Finishing(storage)
         self._hooks = hooks
-        self._chains: dict[Callable[..., Any], tuple[int, Chain]] = {}
         self.progress = Progress()
         self._loop: asyncio.Runner | None = None
-        self._overridden: dict[Callable[..., Any], Limits] = {}
+        self._terms: dict[Callable[..., Any], Terms] = {}
 
     def run(self, job: StoredJob, guard: Guard = _UNLIMITED) -> Outcome:
         """Load the job, run it, and say what is to be recorded."""
-        result = self._run(job, guard)
-        if self.progress.last is None:
-            return result
-        last_word = self.progress.end(job)
-        return result._replace(progress=last_word) if result.keeps_row else result
-
-    def _run(self, job: StoredJob, guard: Guard) -> Outcome:
         try:
             call = self._loader.load(job.handler)
         except BaseException as error:  # noqa: BLE001  # loading runs the user's classes too
             return self._unloadable(job, error)
-        limits = self._limits_for(call)
-        chain = self._chain_for(call)
-        if chain is not None and chain.has_failure_hooks and not limits.has_failure_hooks:
-            limits = replace(limits, has_failure_hooks=True)  # they were added after the manifest
-        if self.logger.isEnabledFor(logging.DEBUG):
+        limits, chain, size = self._terms.get(call.function, _UNKNOWN)
+        if size != self._hooks.size:  # not known yet, or code that was loaded since has added some
+            limits, chain, _ = self._new_terms(call)
+        is_told = self.logger.isEnabledFor(logging.DEBUG)
+        started = time.monotonic()
+        if is_told:
             what = (job.id, call.name, job.attempts, limits.max_attempts)
             self._log("job %d %s started (attempt %d of %d)", *what)
         now = self._clock.now()
         token = context.running.set((job, limits, now, self._finishing.finish, self.progress))
         try:
-            return self._outcome(job, call, limits, guard, chain)
+            raised, value = self._perform(job, call, limits, guard, chain)
+            has_finished = self._finishing.job is job
+            if has_finished and self._finishing.is_committed():
+                self._tell_too_late(job, call, raised)
+                raised, result = None, outcome.settled()
+            elif raised is not None or guard.timed_out:
+                result = self._went_wrong(job, call, limits, raised, timed_out=guard.timed_out)
+            elif has_finished:
+                raised = JobStateError(NOT_COMMITTED)
+                result = self._not_committed(job, call, limits)
+            else:
+                result = self._success(job, call, limits, value)
+            if is_told and result.kind == "success":
+                elapsed = time.monotonic() - started
+                self._log("job %d %s succeeded in %.3f s", job.id, call.name, elapsed)
+            if chain is not None:
+                is_timeout = guard.timed_out and not result.settled
+                cause = _timeout(raised, limits) if is_timeout else raised
+                run = _job_run(job, call, limits, value, cause, time.monotonic() - started)
+                chain.after(AFTER[result.kind], self._around, run, self.logger)
+                del cause, run
+            # It has the job's frames, and by those this one: all that the job held would stay.
+            del raised
         finally:
             context.running.reset(token)
+        return result if self.progress.last is None else self._with_last_word(job, result)
 
-    def _outcome(
-        self, job: StoredJob, call: Call, limits: Limits, guard: Guard, chain: Chain | None
-    ) -> Outcome:
-        started = time.monotonic()
-        raised, value = self._perform(job, call, limits, guard, chain)
-        has_finished = self._finishing.job is job
-        if has_finished and self._finishing.is_committed():
-            self._tell_too_late(job, call, limits, raised)
-            raised, result = None, outcome.settled()
-        elif raised is not None or guard.timed_out:
-            text = _described(raised, limits, timed_out=guard.timed_out)
-            raised = _error(raised, limits, timed_out=guard.timed_out)
-            result = self._went_wrong(job, call, limits, raised, text)
-        elif has_finished:
-            raised, result = JobStateError(NOT_COMMITTED), self._not_committed(job, call, limits)
-        else:
-            result = self._success(job, call, limits, value)
-        if raised is None and self.logger.isEnabledFor(logging.DEBUG):
-            elapsed = time.monotonic() - started
-            self._log("job %d %s succeeded in %.3f s", job.id, call.name, elapsed)
-        if chain is not None:
-            run = _job_run(job, call, limits, value, raised, time.monotonic() - started)
-            chain.after(AFTER[result.kind], self._around, run, self.logger)
-            del run
-        # It has the job's frames, and by those this one: all that the job held would stay.
-        del raised
-        return result
+    def _with_last_word(self, job: StoredJob, result: Outcome) -> Outcome:
+        """How far the job was, if its row is to show it."""
+        last_word = self.progress.end(job)
+        return result._replace(progress=last_word) if result.keeps_row else result
 
     def _success(self, job: StoredJob, call: Call, limits: Limits, value: object) -> Outcome:
         if call.keep_result is None:
@@ -157,10 +154,9 @@ class Execution:
                 what = printable(headline(raised))
                 self.logger.error("after_failure hooks of job %d are not run: %s", job.id, what)  # noqa: TRY400  # one sentence
             return
-        chain = self._chain_for(call)
+        limits, chain, _ = self._new_terms(call)
         if chain is None:
             return
-        limits = self._limits_for(call)
         died = JobDiedError(error.partition("\n")[0])
         now = self._clock.now()
         token = context.running.set((job, limits, now, self._finishing.finish, self.progress))
@@ -184,13 +180,16 @@ class Execution:
             self._loop.close()
             self._loop = None
 
-    def _limits_for(self, call: Call) -> Limits:
-        if not call.own_limits:
-            return self._limits
-        limits = self._overridden.get(call.function)
-        if limits is None:
-            limits = self._overridden[call.function] = self._limits.overridden(call.own_limits)
-        return limits
+    def _new_terms(self, call: Call) -> Terms:
+        """Those of a function, kept for its next calls."""
+        limits, chain = self._limits.overridden(call.own_limits), None
+        own = (call.job and call.job.hooks) or NONE
+        if self._hooks.size or own.size:
+            chain = Chain(self._hooks, own)
+            if chain.has_failure_hooks and not limits.has_failure_hooks:
+                limits = replace(limits, has_failure_hooks=True)
+        terms = self._terms[call.function] = (limits, chain, self._hooks.size)
+        return terms
 
     def _event_loop(self) -> "asyncio.Runner":
         """One for as long as this execution lasts, made for the first ``async def`` job."""
@@ -199,17 +198,6 @@ class Execution:
 
             self._loop = asyncio.Runner()
         return self._loop
-
-    def _chain_for(self, call: Call) -> Chain | None:
-        """The hooks around a call; None if there are none."""
-        own = call.job.hooks if call.job is not None else None
-        size = self._hooks.size  # code that is loaded later may add some
-        if own is None and not size:
-            return None
-        known = self._chains.get(call.function)
-        if known is None or known[0] != size:
-            known = self._chains[call.function] = (size, Chain(self._hooks, own or NONE))
-        return known[1]
 
     def _perform(
         self, job: StoredJob, call: Call, limits: Limits, guard: Guard, chain: Chain | None
@@ -236,12 +224,19 @@ class Execution:
         return None, value
 
     def _went_wrong(
-        self, job: StoredJob, call: Call, limits: Limits, error: BaseException, text: str
+        self,
+        job: StoredJob,
+        call: Call,
+        limits: Limits,
+        raised: BaseException | None,
+        *,
+        timed_out: bool,
     ) -> Outcome:
         rules = (call.job and call.job.error_rules) or _NO_RULES
+        error = _timeout(raised, limits) if raised is None or timed_out else raised
         result = after_exception(
             error,
-            text,
+            _described(raised, limits, timed_out=timed_out),
             rules=rules,
             attempts=job.attempts,
             limits=limits,
@@ -253,13 +248,11 @@ class Execution:
             log_outcome(self.logger, job, call.name, limits.max_attempts, result)
         return result
 
-    def _tell_too_late(
-        self, job: StoredJob, call: Call, limits: Limits, raised: BaseException | None
-    ) -> None:
+    def _tell_too_late(self, job: StoredJob, call: Call, raised: BaseException | None) -> None:
         """What went wrong after the job was settled changes nothing, but is not to go unheard."""
         if raised is not None:
             with suppress(Exception):  # as _log
-                text = _described(raised, limits, timed_out=False)
+                text = describe(raised, below=raised.__traceback__)
                 what = printable(call.name), printable_lines(text).rstrip()
                 self.logger.error("job %d %s had finished when it raised %s", job.id, *what)
 
@@ -333,11 +326,9 @@ def _job_run(
     )
 
 
-def _error(raised: BaseException | None, limits: Limits, *, timed_out: bool) -> BaseException:
-    """What a run went wrong by; a time-out is that, whatever the job made of it."""
-    if raised is None or (timed_out and not isinstance(raised, JobTimeout)):
-        return JobTimeout(outcome.too_long(limits))
-    return raised
+def _timeout(raised: BaseException | None, limits: Limits) -> JobTimeout:
+    """What a run went wrong by whose time was over, whatever the job made of it."""
+    return raised if isinstance(raised, JobTimeout) else JobTimeout(outcome.too_long(limits))
 
 
 def _described(raised: BaseException | None, limits: Limits, *, timed_out: bool) -> str:
