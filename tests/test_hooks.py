@@ -454,6 +454,29 @@ def test_the_hooks_of_a_job_whose_worker_died_run_on_a_thread_before_that_is_rec
     assert Inspection(adapter).record(1).state == "failed"
 
 
+@pytest.mark.parametrize(
+    ("limits", "state"),
+    [
+        (Limits(max_attempts=1, has_failure_hooks=True), "running"),
+        (Limits(max_attempts=1), "failed"),
+        (Limits(max_attempts=2, has_failure_hooks=True), "scheduled"),
+    ],
+    ids=["failure with hooks", "failure", "error"],
+)
+def test_to_recover_leaves_what_waits_for_hooks_to_its_caller(manager, adapter, limits, state):
+    from test_recovery import dead
+
+    manager.create_scheduler()(manager.job(go_wrong))
+    adapter.exchange([], [Find(dead(), ("*",), 60)])
+
+    [(job, outcome)] = adapter.recover(lambda _: limits)
+    assert Inspection(adapter).record(1).state == state
+
+    if state == "running":
+        adapter.settle(job, outcome)
+        assert Inspection(adapter).record(1).state == "failed"
+
+
 def test_hooks_of_a_job_that_does_not_load_any_more_are_told_of(manager, caplog, clock):
     execution = manager.execution(manager.workers[0])
 

@@ -65,8 +65,9 @@ EMPTY = Manifest((), {}, ())
 # The wire
 
 texts = st.text(max_size=50)
+OWN = {"max_attempts": 3, "backoff": (5, 60.5), "jitter": 0.5, "has_failure_hooks": True}
 full = Manifest(
-    (GROUP,), {"sqlite": Storage("/db", "t", "full", 384)}, (DeclaredJob("a", "b", {}),)
+    (GROUP,), {"sqlite": Storage("/db", "t", "full", 384)}, (DeclaredJob("a", "b", OWN),)
 )
 messages = st.one_of(
     st.builds(Start, app=st.none() | texts, root=texts, database=texts, group=st.just(1),
