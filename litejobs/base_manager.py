@@ -270,6 +270,35 @@ class BaseManager(ABC):
         """What bounds the jobs of *group*, as far as they say nothing themselves."""
         return replace(group.limits, has_failure_hooks=bool(self.hooks.after_failure))
 
+    def pause(self, queue: str) -> None:
+        """
+        Let workers begin no more jobs of *queue*, ``"*"`` for every queue, until ``resume``.
+
+        It is stored, and holds at once for all workers. Running jobs go on; jobs can still be
+        stored and wait. Raises ConfigurationError for a queue that is not declared, or where the
+        storage cannot do that.
+        """
+        for adapter in self._pausing(queue):
+            adapter.pause(queue)
+
+    def resume(self, queue: str) -> None:
+        """
+        Take back a ``pause`` of *queue*; errors as there.
+
+        ``"*"`` takes back the pause of ``"*"``: queues that were paused by name stay so.
+        """
+        for adapter in self._pausing(queue):
+            adapter.resume(queue)
+
+    def _pausing(self, queue: str) -> list[BaseAdapter]:
+        if queue != defaults.WORK_QUEUE:
+            self._check_declared(queue)
+        adapters = [self.adapter(key) for key in self.adapter_keys]
+        for adapter in adapters:
+            if not adapter.pauses:
+                raise ConfigurationError(f"{adapter.describe()} cannot pause queues")
+        return adapters
+
     def around_job(self) -> AbstractContextManager[object]:
         """What each job runs inside of, on whichever worker; asked for anew by each."""
         return _NOTHING

@@ -52,7 +52,7 @@ class WorkerGroup:
     adapter: str | None = None
     #: Logs the group's jobs; None: the manager's.
     logger: logging.Logger | None = None
-    #: A name, a list of names, or ``"*"`` for every queue.
+    #: A name, a list of names, ``"*"`` for every queue, or with ``"!name"`` for all but some.
     queue: str | tuple[str, ...] | list[str] = defaults.WORK_QUEUE
     #: Workers, each a process or a thread; 256 at most.
     count: int = defaults.COUNT
@@ -82,9 +82,7 @@ class WorkerGroup:
             raise ConfigurationError(
                 f"queue of a worker group must be a name or a list of names, got {self.queue!r}"
             )
-        for name in self.queues:
-            if name != defaults.WORK_QUEUE:
-                check_queue(name)
+        check_selection(self.queues)
         check_whole("count", self.count, at_least=1, at_most=MAX_COUNT)
         check_limits(limits_of(self))
         check_seconds("sleep_delay", self.sleep_delay, above_zero=True)
@@ -104,26 +102,13 @@ class WorkerGroup:
 
     @property
     def queues(self) -> tuple[str, ...]:
-        """The queue names, always as a tuple."""
-        return (self.queue,) if isinstance(self.queue, str) else tuple(self.queue)
-
-    def shares_with(self, other: "WorkerGroup") -> str:
-        """A queue that both groups take, or an empty text."""
-        if defaults.WORK_QUEUE in self.queues:
-            return other.queues[0]
-        if defaults.WORK_QUEUE in other.queues:
-            return self.queues[0]
-        return next((queue for queue in self.queues if queue in other.queues), "")
+        """The queues as a selection: see ``litejobs.rules.queues``."""
+        return selection((self.queue,) if isinstance(self.queue, str) else self.queue)
 
     @property
     def limits(self) -> Limits:
         """The limits that hold for jobs which bring none of their own."""
         return Limits(**in_seconds(limits_of(self)))
-
-
-def takes(queues: Sequence[str], queue: str) -> bool:
-    """Whether a worker of *queues* takes jobs of *queue*."""
-    return defaults.WORK_QUEUE in queues or queue in queues
 
 
 def limits_of(options: object) -> dict[str, Any]:
@@ -173,6 +158,29 @@ def check_queue(name: object) -> str:
             f"{quoted(name)} cannot name a queue: a name is printable text, not '*' and not '!...'"
         )
     return name
+
+
+def selection(queues: Sequence[str]) -> tuple[str, ...]:
+    """*queues* with ``"*"`` before them where there are exceptions alone."""
+    are_exceptions = all(isinstance(name, str) and name.startswith("!") for name in queues)
+    return (defaults.WORK_QUEUE, *queues) if are_exceptions else tuple(queues)
+
+
+def check_selection(queues: Sequence[object]) -> None:
+    """Refuse what selects no queues, or would do so only in part."""
+    if f"!{defaults.WORK_QUEUE}" in queues:
+        raise ConfigurationError("'!*' excludes every queue; name those that are to be taken")
+    named = [name for name in queues if not isinstance(name, str) or not name.startswith("!")]
+    exceptions = [name[1:] for name in queues if isinstance(name, str) and name not in named]
+    for name in (*named, *exceptions):
+        if name != defaults.WORK_QUEUE:
+            check_queue(name)
+    for name in exceptions:
+        if name in named or defaults.WORK_QUEUE not in named:
+            raise ConfigurationError(
+                f"'!{name}' goes with '*', which it makes an exception to; beside "
+                f"{', '.join(map(repr, named))} it has no meaning"
+            )
 
 
 def check_logger(logger: object) -> None:

@@ -11,18 +11,19 @@ from litejobs import defaults
 from litejobs.adapters.base import BaseAdapter
 from litejobs.batch import Batch, Record
 from litejobs.clock import Clock
-from litejobs.config import WorkerGroup, takes
+from litejobs.config import WorkerGroup
 from litejobs.execution import Execution, Guard
 from litejobs.job import Find, Limits, Outcome, Settlement, StoredJob
 from litejobs.overdue import Overdue
 from litejobs.rules.outcome import released
 from litejobs.rules.pace import Pace
+from litejobs.rules.queues import takes
 from litejobs.run_directory.bell import Bell
 from litejobs.run_directory.identity import locked_by, worker_name
 from litejobs.run_directory.lease import Slot, held_lease
 from litejobs.soon import Soon
 from litejobs.stop import Stop
-from litejobs.worker import Worker, Works, runs, wait, work
+from litejobs.worker import Worker, Works, runs, tell_held_back, wait, work
 
 log = logging.getLogger("litejobs")
 
@@ -231,6 +232,8 @@ class InlineWorker:
                 on_settled=self.on_settled,
             )
             work([worker, *beside], selector)
+            if self._workoff:
+                tell_held_back(self.adapter, find.queues)
 
     def _tell_progress(self, job: StoredJob, progress: str) -> None:
         """On another thread: how far a job says that it is."""

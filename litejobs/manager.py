@@ -18,6 +18,7 @@ from litejobs.errors import ConfigurationError, DatabaseBusyError, SchedulingErr
 from litejobs.hooks import NONE
 from litejobs.job import Job
 from litejobs.project import root_of_file
+from litejobs.rules.queues import shared, takes
 from litejobs.run_directory.identity import worker_name
 from litejobs.scheduler import Scheduler, Target
 
@@ -57,8 +58,13 @@ class JobManager(BaseManager):
         for group in self.workers:
             for queue in group.queues:
                 if queue != defaults.WORK_QUEUE:
-                    self._check_declared(queue)
-        check_apart([(group, self.adapter(group.adapter)) for group in self.workers])
+                    self._check_declared(queue.removeprefix("!"))
+            if not any(takes(group.queues, queue) for queue in self.queues or group.queues):
+                raise ConfigurationError(
+                    f"queue of a worker group excludes every declared queue: {list(group.queues)}"
+                )
+        groups = [(group, self.adapter(group.adapter)) for group in self.workers]
+        check_apart(groups, self.queues)
 
     def adapter(self, key: str | None) -> BaseAdapter:
         if key is None:
@@ -149,7 +155,9 @@ class JobManager(BaseManager):
         self._announced.add(storage)
 
 
-def check_apart(groups: Sequence[tuple[WorkerGroup, BaseAdapter]]) -> None:
+def check_apart(
+    groups: Sequence[tuple[WorkerGroup, BaseAdapter]], declared: Sequence[str] | None
+) -> None:
     """Refuse groups whose workers have one name, or leave to chance which limits a job has."""
     for (one, (first, here)), (other, (second, there)) in combinations(enumerate(groups), 2):
         if here != there:
@@ -159,15 +167,15 @@ def check_apart(groups: Sequence[tuple[WorkerGroup, BaseAdapter]]) -> None:
                 f"worker groups {one} and {other} take the same queues, "
                 f"{', '.join(first.queues)}: make them one group with a higher count"
             )
-        shared = first.shares_with(second)
+        both = shared(first.queues, second.queues, declared)
         differing = [
             key
             for key, value in asdict(first.limits).items()
             if value != getattr(second.limits, key)
         ]
-        if shared and differing:
+        if both and differing:
             raise ConfigurationError(
-                f"worker groups {one} and {other} both take queue {shared!r} but differ in "
+                f"worker groups {one} and {other} both take queue {both!r} but differ in "
                 f"{', '.join(differing)}: which holds would be chance; name the queues of each "
                 "group, or give jobs limits of their own"
             )

@@ -4,7 +4,7 @@ import logging
 import math
 import selectors
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import ExitStack, suppress
 from typing import Protocol
 
@@ -15,6 +15,8 @@ from litejobs.errors import DatabaseBusyError, DiskError, StorageError
 from litejobs.execution import log_outcome
 from litejobs.job import Find, Limits, Outcome, Settlement, StoredJob
 from litejobs.row import job_name
+from litejobs.rules.queues import union
+from litejobs.rules.text import printable
 from litejobs.stop import Stop
 
 log = logging.getLogger("litejobs")
@@ -185,7 +187,7 @@ class Worker:
         try:
             self.finished = not (self._sweeps_on or self.adapter.is_due(self.executor.queues))
             # What is due for a place that is not ready yet has to wait for it.
-            return self.adapter.is_due({queue for find in finds for queue in find.queues})
+            return self.adapter.is_due(union(*(find.queues for find in finds)))
         except (DiskError, DatabaseBusyError) as error:
             self._trouble.note(error)
             return False
@@ -242,6 +244,15 @@ class Worker:
             self._trouble.note(error)
             return self._trouble.pause()
         return math.inf if run_at is None else max(0, run_at - self.clock.now()) / 1000
+
+
+def tell_held_back(adapter: BaseAdapter, queues: Iterable[str]) -> None:
+    """Say which jobs were left, at the end of a workoff, as their queues are paused."""
+    held = adapter.held_back(queues)
+    if held:
+        count, names = sum(held.values()), ", ".join(map(printable, held))
+        what = "1 job waits" if count == 1 else f"{count} jobs wait"
+        log.warning("%s, for the queue is paused: %s", what, names)
 
 
 def runs(settlements: Sequence[Settlement]) -> Sequence[Settlement]:

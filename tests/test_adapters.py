@@ -51,8 +51,9 @@ class TestMemory(AdapterSuite):
 FAULTS = {
     "finds early": 'and row["run_at"] <= now -> and row["run_at"] <= now + 1',
     "finds late": 'and row["run_at"] <= now -> and row["run_at"] < now',
-    "knows no queues": '("*" in queues or row["queue"] in queues) -> True',
-    "knows no '*'": '("*" in queues or row["queue"] in queues) -> row["queue"] in queues',
+    "knows no queues": 'self.takes(queues, row["queue"]) -> True',
+    "knows no '*'": 'self.takes(queues, row["queue"]) -> row["queue"] in queues',
+    "knows no exceptions": 'self.takes(queues, row["queue"]) -> {"*", row["queue"]} & {*queues}',
     "knows no priority": '(row["priority"], row["run_at"], row -> (row["run_at"], row',
     "forgets run_at": '(row["priority"], row["run_at"], row -> (row["priority"], row',
     "reverses ids": 'row["run_at"], row["id"]) -> row["run_at"], -row["id"])',

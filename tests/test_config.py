@@ -80,19 +80,6 @@ def test_a_class_that_checks_its_options_still_shows_which_they_are():
 
 
 @pytest.mark.parametrize(
-    ("first", "second", "shared"),
-    [
-        ("a", "b", ""),
-        ("*", ["b", "c"], "b"),
-        (["b", "c"], "*", "b"),
-        (["a", "b"], ["c", "b"], "b"),
-    ],
-)
-def test_groups_know_a_queue_that_both_take(first, second, shared):
-    assert WorkerGroup(queue=first).shares_with(WorkerGroup(queue=second)) == shared
-
-
-@pytest.mark.parametrize(
     ("options", "reason"),
     [
         ({"adapter": 5}, "adapter of a worker group must be one of the manager's keys, got 5"),
@@ -118,6 +105,11 @@ def test_groups_know_a_queue_that_both_take(first, second, shared):
         ({"queue": []}, "queue of a worker group must be a name or a list of names, got"),
         ({"queue": ""}, "queue of a worker group must be a name or a list of names, got ''"),
         ({"queue": ["a", 5]}, "a queue is named by a string, got 5"),
+        ({"queue": "!*"}, r"'!\*' excludes every queue; name those that are to be taken"),
+        ({"queue": ["*", "!*"]}, r"'!\*' excludes every queue"),
+        ({"queue": "!"}, "'' cannot name a queue"),
+        ({"queue": ["a", "!b"]}, r"'!b' goes with '\*', .*; beside 'a' it has no meaning"),
+        ({"queue": ["*", "a", "!a"]}, r"'!a' goes with '\*', .*; beside '\*', 'a' it has no"),
     ],
     ids=str,
 )

@@ -108,6 +108,18 @@ def test_options_are_kept(make_manager):
             {"queues": ["default"], "workers": [{"queue": ["default", "emial"]}]},
             "queue 'emial' is not one of the declared queues: default",
         ),
+        (
+            {"queues": ["default"], "workers": [{"queue": ["*", "!emial"]}]},
+            "queue 'emial' is not one of the declared queues: default",
+        ),
+        (
+            {"queues": ["a", "b"], "workers": [{"queue": ["!a", "!b"]}]},
+            r"queue of a worker group excludes every declared queue: \['\*', '!a', '!b'\]",
+        ),
+        (
+            {"workers": [{"queue": "!a"}, {"queue": ["b", "a"], "max_attempts": 1}]},
+            "worker groups 0 and 1 both take queue 'b' but differ in max_attempts",
+        ),
         ({"logger": "shop"}, r"logger must be a logging\.Logger, got 'shop'"),
         ({"adaptors": {}}, "'adaptors' is not an option of JobManager; did you mean 'adapters'"),
         (

@@ -589,7 +589,7 @@ def fill(adapter):
         ("look", {"ready", "scheduled"}),
         ("look_at_all", {"ready", "scheduled"}),
         ("next_run_at", {"scheduled"}),
-        ("count_due", {"ready", "scheduled", "resting"}),
+        ("count_due", {"ready", "resting"}),
         ("promote", {"scheduled"}),
         ("find", {"ready"}),
         ("find_among", {"ready"}),

@@ -72,7 +72,7 @@ class MemoryAdapter(BaseAdapter):
                 for row in memory.rows
                 if row["state"] == "waiting"
                 and row["run_at"] <= now
-                and ("*" in queues or row["queue"] in queues)
+                and self.takes(queues, row["queue"])
             ]
             due = sorted(due, key=lambda row: (row["priority"], row["run_at"], row["id"]))[:limit]
             for row in due:

@@ -4,6 +4,7 @@ from collections.abc import Callable, Collection, Iterable, Sequence
 
 from litejobs.errors import ConfigurationError, TransactionError
 from litejobs.job import Find, Glimpse, Kept, Limits, NewJob, Outcome, Settlement, StoredJob
+from litejobs.rules import queues as selections
 from litejobs.run_directory.bell import ENDED, ring
 
 _NO_CONNECTION = "{} has no place for jobs in a transaction of the app's: leave connection out"
@@ -63,7 +64,8 @@ class BaseAdapter(ABC):
         """
         Lock and return up to *limit* due jobs for *worker*: by priority, run_at, id.
 
-        *queues* are names; ``"*"`` among them means every queue. *max_runtime* (seconds, in worker
+        *queues* are names; ``"*"`` among them means every queue, but for those that are excluded by
+        ``"!name"``, which ``takes`` understands. *max_runtime* (seconds, in worker
         processes with the grace until a kill) is for storage that cannot tell whether a worker
         lives. Each job found has one attempt more.
         """
@@ -198,6 +200,28 @@ class BaseAdapter(ABC):
     def sweep(self) -> bool:
         """Delete some of the jobs that were kept long enough; whether there may be more."""
         return False
+
+    @staticmethod
+    def takes(queues: Iterable[str], queue: str) -> bool:
+        """Whether *queues*, as ``find`` is told them, have *queue* among them."""
+        return selections.takes(queues, queue)
+
+    #: Whether ``pause`` and ``resume`` do anything.
+    pauses = False
+
+    def pause(self, queue: str) -> None:
+        """From now on ``find`` finds no job of that queue, or of any for ``"*"``; also twice."""
+
+    def resume(self, queue: str) -> None:
+        """Take back a ``pause`` of that very name, if there is one, and ring the bell."""
+
+    def paused(self) -> list[str]:
+        """What is paused, sorted: names, and ``"*"`` for every queue."""
+        return []
+
+    def held_back(self, queues: Iterable[str]) -> dict[str, int]:
+        """How many jobs of *queues* are due, but wait as their queue is paused; by queue."""
+        return {}
 
     def is_due(self, queues: Iterable[str]) -> bool:
         """Whether a job of *queues* could be found now, if that is known without finding it."""

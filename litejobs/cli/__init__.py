@@ -15,6 +15,7 @@ _MODULES = {
     "status": ("status",),
     "look": ("list", "show"),
     "change": ("retry", "clear", "vacuum"),
+    "queues": ("pause", "resume"),
     "generate": ("init", "generate"),
     "completion": ("completion",),
 }

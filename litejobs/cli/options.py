@@ -12,7 +12,7 @@ import click
 
 from litejobs import defaults
 from litejobs.adapters.sqlite.adapter import SqliteAdapter
-from litejobs.config import MAX_TENURE, check_queue
+from litejobs.config import MAX_TENURE, check_selection, selection
 from litejobs.errors import ConfigurationError, DatabaseFileError, UsageError
 from litejobs.performers.manifest import Storage
 from litejobs.processes.record import DaemonFiles, noted_storage
@@ -49,7 +49,8 @@ _NAME = re.compile(r"[A-Za-z0-9_-]{1,64}")
 LEVELS = click.Choice(["debug", "info", "warning", "error"])
 QUEUES = click.option(
     "--queue", "-q", "queues", multiple=True, metavar="NAME",
-    help="Take jobs of this queue only; may be repeated. Without an app.",
+    help="Take jobs of this queue only, or with !NAME of all others; may be repeated. Without an "
+    "app.",
 )  # fmt: skip
 COUNT = click.option(
     "--count", "-n", type=click.IntRange(1, 256), default=None, metavar="N",
@@ -220,11 +221,12 @@ class Project:
 
 
 def _queue_names(queues: Sequence[str]) -> tuple[str, ...]:
+    names = selection(queues)
     try:
-        names = tuple(name if name == defaults.WORK_QUEUE else check_queue(name) for name in queues)
+        check_selection(names)
     except ConfigurationError as error:
         raise UsageError(str(error)) from None
-    return names or (defaults.WORK_QUEUE,)
+    return names
 
 
 def project_options(command: Callable[..., Any]) -> Callable[..., Any]:

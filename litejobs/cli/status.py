@@ -58,6 +58,7 @@ def status(
     inspection = Inspection(storage)
     there = _daemons(storage.run_directory, name)
     working = workers(inspection, there)
+    paused = storage.paused()
     counts, (size, wal) = inspection.counts(exact=exact), inspection.sizes()
     code = NotRunningError.exit_code if name is not None and not there[0].is_running else 0
     if as_json:
@@ -68,6 +69,7 @@ def status(
             "daemons": [_daemon_document(one) for one in there],
             "workers": [dataclasses.asdict(worker) for worker in working],
             "queues": counts.queues,
+            "paused": paused,
             "counted_up_to": counts.up_to,
         }
         click.echo(json.dumps(document, indent=2))
@@ -83,6 +85,8 @@ def status(
         click.echo(text)
     for line in _in_words(counts, len(inspection.orphans())):
         click.echo(line)
+    if paused:
+        click.echo(f"paused: {', '.join(map(printable, paused))}; see litejobs resume QUEUE")
     sys.exit(code)
 
 

@@ -4,9 +4,9 @@ import logging
 from collections import deque
 from collections.abc import Sequence
 
-from litejobs.config import takes
 from litejobs.job import Settlement
 from litejobs.performers.job_place import JobPlace
+from litejobs.rules.queues import takes
 
 log = logging.getLogger("litejobs")
 

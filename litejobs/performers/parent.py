@@ -8,7 +8,6 @@ from contextlib import suppress
 
 from litejobs import defaults
 from litejobs.clock import Clock
-from litejobs.config import takes
 from litejobs.errors import StorageError
 from litejobs.execution import log_outcome
 from litejobs.job import Find, Limits, Outcome, Settlement, StoredJob
@@ -19,6 +18,7 @@ from litejobs.performers.manifest import Manifest
 from litejobs.performers.wire import Begun, Cut, Done, Message, Mourned, Says
 from litejobs.row import job_name
 from litejobs.rules.outcome import after_crash, after_error, released, settled, too_long
+from litejobs.rules.queues import takes, union
 
 log = logging.getLogger("litejobs")
 
@@ -53,7 +53,7 @@ class Performers(Crew[JobPlace]):
 
     @property
     def queues(self) -> frozenset[str]:
-        return frozenset(queue for place in self.places for queue in place.group.queues)
+        return union(*(place.group.queues for place in self.places))
 
     @property
     def busy(self) -> bool:

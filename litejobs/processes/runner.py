@@ -34,7 +34,7 @@ from litejobs.run_directory.identity import locked_by, worker_name
 from litejobs.run_directory.lease import held_lease
 from litejobs.soon import Soon
 from litejobs.stop import Stop, Wish
-from litejobs.worker import Worker, Works, wait, work
+from litejobs.worker import Worker, Works, tell_held_back, wait, work
 
 Seat = tuple[Group, int, int]  # a worker: its group, the number of that, its own id in it
 log = logging.getLogger("litejobs")
@@ -147,6 +147,9 @@ class Runner:
                 workers.append(self._processes(str(what), seats, selector, stack))
         self._observer.ready(due)
         work([*workers, *self._besides(selector)], selector)
+        for one in workers if self._workoff else ():
+            if isinstance(one, Worker):
+                tell_held_back(one.adapter, one.executor.queues)
 
     def _besides(self, selector: selectors.BaseSelector) -> list[Beside]:
         """What else the loop is to do."""

@@ -157,6 +157,7 @@ class AdapterSuite:
         [
             (("*",), "abc"), (("b",), "b"), (("a", "c"), "ac"), (("b", "*"), "abc"),
             (("c", "c"), "c"), (("nobody's",), ""), (("nobody's", "a"), "a"), (("A",), ""),
+            (("*", "!b"), "ac"), (("*", "!a", "!b"), "c"), (("*", "!nobody's"), "abc"),
         ],
         ids=str,
     )  # fmt: skip

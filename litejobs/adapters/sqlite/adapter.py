@@ -26,6 +26,7 @@ from litejobs.errors import ConfigurationError, DatabaseFileError, JobStateError
 from litejobs.job import Find, Glimpse, Kept, Limits, NewJob, Outcome, Settlement, StoredJob
 from litejobs.retention import Keep, check_retention
 from litejobs.rules.outcome import released
+from litejobs.rules.queues import takes, union
 from litejobs.run_directory.lease import is_dead
 from litejobs.run_directory.paths import run_directory
 
@@ -246,7 +247,7 @@ class SqliteAdapter(BaseAdapter):
     def exchange(
         self, settlements: Sequence[Settlement], finds: Sequence[Find]
     ) -> list[list[StoredJob]]:
-        if not settlements and not self.is_due({queue for find in finds for queue in find.queues}):
+        if not settlements and not self.is_due(union(*(find.queues for find in finds))):
             return [[] for _ in finds]
         # A lock that a power cut forgets is only found again: finding alone need not wait for it.
         is_durable = any(outcome.kind != "progress" for _, outcome in settlements)
@@ -278,34 +279,64 @@ class SqliteAdapter(BaseAdapter):
         return found
 
     def _names(self, queues: Iterable[str]) -> list[str]:
-        """The queues, none twice; "*" are all that have ready jobs."""
+        """The queues, none twice; "*" are all that have ready jobs, but for the exceptions."""
         names = sorted(set(queues))
         if defaults.WORK_QUEUE not in names:
             return names
         [(present,)] = self.connection.execute(self.sql.present)
-        return json.loads(name(present))  # type: ignore[no-any-return]
+        return [one for one in json.loads(name(present)) if takes(names, one)]
 
     def is_due(self, queues: Iterable[str]) -> bool:
         """Whether a job of *queues* is ready, or any is due to become so; takes no write lock."""
-        names = sorted(set(queues))
-        if defaults.WORK_QUEUE in names:
-            [(ready, next_run_at)] = self.connection.execute(self.sql.look_at_all)
-        else:
-            values = {"queues": json.dumps(names)}
+        selection = set(queues)
+        are_all = selection == {defaults.WORK_QUEUE}
+        if are_all:
+            [(ready, next_run_at, paused)] = self.connection.execute(self.sql.look_at_all)
+        if not are_all or (ready and paused):
+            values = {"queues": json.dumps(self._names(selection))}
             [(ready, next_run_at)] = self.connection.execute(self.sql.look, values)
         return bool(ready) or (next_run_at is not None and next_run_at <= self.clock.now())
 
     def count_due(self, queues: Iterable[str]) -> int:
         """How many jobs of *queues* could be run now; takes a second for each ten millions."""
-        names = sorted(set(queues))
-        every = defaults.WORK_QUEUE in names
-        values = {"queues": None if every else json.dumps(names), "now": self.clock.now()}
+        paused = self.paused()
+        return self._count_due(name for name in self._stored(queues) if not takes(paused, name))
+
+    def held_back(self, queues: Iterable[str]) -> dict[str, int]:
+        paused = self.paused()
+        names = [name for name in self._stored(queues) if takes(paused, name)] if paused else []
+        numbers = {name: self._count_due([name]) for name in names}
+        return {name: number for name, number in numbers.items() if number}
+
+    def _stored(self, queues: Iterable[str]) -> list[str]:
+        """Those of *queues* that have jobs."""
+        places = self.connection.execute(self.sql.places)
+        return sorted({name for _, queue in places if takes(queues, name := text(queue))})
+
+    def _count_due(self, names: Iterable[str]) -> int:
+        values = {"queues": json.dumps(list(names)), "now": self.clock.now()}
         [(number,)] = self.connection.execute(self.sql.count_due, values)
         return number  # type: ignore[no-any-return]
 
     def next_run_at(self) -> int | None:
         [(run_at,)] = self.connection.execute(self.sql.next_run_at)
         return run_at  # type: ignore[no-any-return]
+
+    # Pausing
+
+    pauses = True
+
+    def pause(self, queue: str) -> None:
+        self.connection.synchronise(durable=True)
+        self.connection.execute(self.sql.pause, {"queue": queue})
+
+    def resume(self, queue: str) -> None:
+        self.connection.synchronise(durable=True)
+        self.connection.execute(self.sql.resume, {"queue": queue})
+        self.ring()
+
+    def paused(self) -> list[str]:
+        return [text(queue) for (queue,) in self.connection.execute(self.sql.paused)]
 
     # Settling: each statement fences by id, locked_by and attempts
 

@@ -48,27 +48,26 @@ WITH RECURSIVE present (name) AS (
 SELECT CAST(json_group_array(name) AS BLOB) FROM present WHERE name IS NOT NULL;
 
 -- name: look
--- Is a job ready in :queues, a JSON list, and when is the next scheduled one due? Takes no write
--- lock.
+-- Is a job ready in those of :queues, a JSON list, that are not paused, and when is the next
+-- scheduled one due? Takes no write lock.
 SELECT EXISTS (SELECT 1 FROM json_each(:queues) wanted
-               CROSS JOIN {table} j ON j.state = 1 AND j.queue = wanted.value),
+               CROSS JOIN {table} j ON j.state = 1 AND j.queue = wanted.value
+               WHERE NOT EXISTS (SELECT 1 FROM {table}_paused p WHERE p.queue = '*')
+                 AND NOT EXISTS (SELECT 1 FROM {table}_paused p WHERE p.queue = wanted.value)),
        (SELECT min(run_at) FROM {table} WHERE state = 0);
 
 -- name: look_at_all
--- As look, of every queue.
+-- As look, of every queue, paused or not; and whether any is paused.
 SELECT EXISTS (SELECT 1 FROM {table} WHERE state = 1),
-       (SELECT min(run_at) FROM {table} WHERE state = 0);
+       (SELECT min(run_at) FROM {table} WHERE state = 0),
+       EXISTS (SELECT 1 FROM {table}_paused);
 
 -- name: next_run_at
 SELECT min(run_at) FROM {table} WHERE state = 0;
 
 -- name: count_due
--- In :queues, a JSON list, or where that is NULL in all.
+-- In :queues, a JSON list, paused or not.
 SELECT count(*) FROM (
-  SELECT 1 FROM {table} WHERE :queues IS NULL AND state = 1
-  UNION ALL
-  SELECT 1 FROM {table} WHERE :queues IS NULL AND state = 0 AND run_at <= :now
-  UNION ALL
   SELECT 1 FROM json_each(:queues) wanted
     CROSS JOIN {table} j ON j.state = 1 AND j.queue = wanted.value
   UNION ALL
@@ -82,10 +81,12 @@ UPDATE {table} SET state = 1, updated_at = :now
 WHERE id IN (SELECT id FROM {table} WHERE state = 0 AND run_at <= :now ORDER BY run_at LIMIT :limit);
 
 -- name: find
--- Lock the next :limit jobs of a queue. RETURNING comes back in id order, so the caller sorts.
+-- Lock the next :limit jobs of a queue, if it is not paused. RETURNING comes back in id order, so the caller sorts.
 UPDATE {table}
 SET state = 2, attempts = min(attempts, 999999999) + 1, locked_at = :now, locked_by = :worker, updated_at = :now
 WHERE id IN (SELECT id FROM {table} WHERE state = 1 AND queue = CAST(:queue AS TEXT)
+               AND NOT EXISTS (SELECT 1 FROM {table}_paused WHERE queue = '*')
+               AND NOT EXISTS (SELECT 1 FROM {table}_paused WHERE queue = CAST(:queue AS TEXT))
              ORDER BY priority, run_at, id LIMIT :limit)
 RETURNING id, CAST(queue AS BLOB), priority, run_at, attempts, locked_by, CAST(handler AS BLOB),
           crashes;
@@ -97,6 +98,8 @@ WITH RECURSIVE found (priority, run_at, id, queue) AS (
   FROM json_each(CAST(:queues AS TEXT)) wanted CROSS JOIN {table} j
   WHERE j.id = (SELECT id FROM {table} WHERE state = 1 AND queue = wanted.value
                 ORDER BY priority, run_at, id LIMIT 1)
+    AND NOT EXISTS (SELECT 1 FROM {table}_paused p WHERE p.queue = '*')
+    AND NOT EXISTS (SELECT 1 FROM {table}_paused p WHERE p.queue = wanted.value)
   UNION ALL
   SELECT j.priority, j.run_at, j.id, j.queue
   FROM found CROSS JOIN {table} j
@@ -403,6 +406,15 @@ WHERE id IN (
                  WHERE state NOT BETWEEN 1 AND 2 AND state = :state AND queue = :queue
                  ORDER BY finished_at DESC, run_at DESC, id DESC LIMIT :limit))
 ORDER BY finished_at DESC, iif(:queue IS NULL, NULL, run_at) DESC, id DESC;
+
+-- name: pause
+INSERT OR IGNORE INTO {table}_paused (queue) VALUES (:queue);
+
+-- name: resume
+DELETE FROM {table}_paused WHERE queue = :queue;
+
+-- name: paused
+SELECT CAST(queue AS BLOB) FROM {table}_paused ORDER BY queue;
 
 -- name: get_meta
 SELECT value FROM {table}_meta WHERE key = :key;

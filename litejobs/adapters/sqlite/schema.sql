@@ -56,6 +56,9 @@ CREATE UNIQUE INDEX {table}_unique_key ON {table} (unique_key)
 CREATE INDEX {table}_kept_key   ON {table} (unique_key)
   WHERE unique_key IS NOT NULL AND state = 4;
 
+-- Queues of which no job is begun; '*' is every queue.
+CREATE TABLE {table}_paused (queue TEXT PRIMARY KEY) STRICT, WITHOUT ROWID;
+
 -- For people at the sqlite3 prompt: states and times as text.
 CREATE VIEW {table}_view AS
 SELECT id,
