@@ -4,7 +4,7 @@ One file, one process: the app's own connections beside those of litejobs.
     python tests/campaigns/same_file.py --runs 20 --seed 1
 
 Each run is a fresh process. In it threads write to tables of their own by the standard library's
-sqlite3, by SQLAlchemy and by Django (those that are there: ``pip install '.[campaigns]'``), open
+sqlite3, by SQLAlchemy and by Django (those that are there: ``pip install '.[test]'``), open
 and close connections meanwhile, and store jobs by ``later``, which a worker on a thread settles.
 Another process, started when that one has ended, looks whether every row and job is there whose
 commit returned, and whether the file is sound. Anything else breaks the promise: exit code 1.
