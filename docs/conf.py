@@ -23,7 +23,7 @@ nitpicky = True
 nitpick_ignore_regex = [
     ("py:class", r"(abc|collections|datetime|flask\.app|logging|os|pathlib)\..*"),
     ("py:(class|obj)", r"(litejobs\.\w+\.)?[PR]"),
-    ("py:class", r"litejobs\.(job_options\.JobOptions|base_manager\.BaseManager)"),
+    ("py:class", r"litejobs\.(job_options\.JobOptions|job\.OwnLimits|base_manager\.BaseManager)"),
 ]
 
 
