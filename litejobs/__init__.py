@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from litejobs.hooks import JobCall, JobRun
     from litejobs.job import Job, NewJob, StoredJob
     from litejobs.keys import Key
+    from litejobs.limit import Limit
     from litejobs.manager import JobManager
     from litejobs.processes.background import BackgroundProcess
     from litejobs.retention import Keep
@@ -66,6 +67,7 @@ __all__ = [
     "JobTimeout",
     "Keep",
     "Key",
+    "Limit",
     "LitejobsError",
     "NewJob",
     "NoResultError",
@@ -109,6 +111,7 @@ _HOMES = {
     "JobTimeout": ("litejobs.errors", "JobTimeout"),
     "Keep": ("litejobs.retention", "Keep"),
     "Key": ("litejobs.keys", "Key"),
+    "Limit": ("litejobs.limit", "Limit"),
     "LitejobsError": ("litejobs.errors", "LitejobsError"),
     "NewJob": ("litejobs.job", "NewJob"),
     "NoResultError": ("litejobs.errors", "NoResultError"),

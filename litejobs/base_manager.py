@@ -31,6 +31,7 @@ from litejobs.job import Job, Limits
 from litejobs.job_options import JobOptions, error_rules, hooks, own_limits
 from litejobs.keys import Key, result_period
 from litejobs.launch import Launch
+from litejobs.limit import Limit
 from litejobs.program import calling_module, importable_name, is_spawned
 from litejobs.project import root_of_file
 from litejobs.scheduler import Target
@@ -47,7 +48,7 @@ P = ParamSpec("P")
 R = TypeVar("R")
 _NOTHING = nullcontext()  # may be entered again and again
 _JOB_OPTIONS = (
-    "queue", "priority", "key", "keep_result", "properties", *JobOptions.__annotations__,
+    "queue", "priority", "key", "keep_result", "limit", "properties", *JobOptions.__annotations__,
 )  # fmt: skip
 
 
@@ -115,6 +116,7 @@ class BaseManager(ABC):
         priority: int = ...,
         key: str | Callable[..., str] | Key | None = ...,
         keep_result: bool | float | timedelta | None = ...,
+        limit: int | Limit | None = ...,
         properties: Mapping[str, Any] | None = ...,
         **options: Unpack[JobOptions],
     ) -> Callable[[Callable[P, R]], Job[P, R]]: ...
@@ -137,13 +139,16 @@ class BaseManager(ABC):
         priority: int = defaults.PRIORITY,
         key: str | Callable[..., str] | Key | None = None,
         keep_result: bool | float | timedelta | None = None,
+        limit: int | Limit | None = None,
         properties: Mapping[str, Any] | None = None,
         **options: Unpack[JobOptions],
     ) -> Job[P, R]:
         """
         Declare *perform* as a job, stored in *queue* with *priority* (lower runs first).
 
-        *key* and *keep_result* are those of ``later``, which may be told others.
+        *key* and *keep_result* are those of ``later``, which may be told others. *limit* says how
+        many calls of it may run at once, or with a Limit how many of those that have something in
+        common.
         *properties* become attributes of the job. Of the *options* max_attempts, max_runtime
         (seconds), delete_successful_jobs and delete_failed_jobs (True, False, or seconds or a
         timedelta after which the row goes) win over the group's. *retry_on* are the only exception
@@ -173,6 +178,7 @@ class BaseManager(ABC):
             error_rules=error_rules(options),
             hooks=hooks(options),
             properties=properties,
+            limit=Limit.of(limit),
         )
         self.declared[path_of(perform), job.name] = job
         return job

@@ -148,7 +148,7 @@ class DefaultManager(BaseManager):
         of = declared or Job(function, owner=self)
         return Target(
             function, of.name, path, module, of.queue, of.priority, storage,
-            of.key, of.keep_result, of.hooks or NONE,
+            of.key, of.keep_result, of.hooks or NONE, of.limit,
         )  # fmt: skip
 
     def _storage(self, root: Path) -> SqliteAdapter:

@@ -20,6 +20,7 @@ from litejobs.errors import ConfigurationError
 if TYPE_CHECKING:
     from litejobs.hooks import Hooks
     from litejobs.keys import Key
+    from litejobs.limit import Limit
     from litejobs.rules.exceptions import ErrorRules
 
 P = ParamSpec("P")
@@ -71,6 +72,8 @@ class NewJob(NamedTuple):  # made for each later(), where a frozen dataclass tak
     priority: int  #: lower runs first
     run_at: int  #: milliseconds since 1970, UTC
     unique: Unique | None = None  #: None: it may be stored beside any
+    limit_key: str | None = None  #: what at most *limit_max* of run at once have in common
+    limit_max: int | None = None
 
 
 class Kept(NamedTuple):
@@ -168,6 +171,7 @@ class Job(Generic[P, R]):
         own_limits: OwnLimits | None = None,
         error_rules: "ErrorRules | None" = None,
         hooks: "Hooks | None" = None,
+        limit: "Limit | None" = None,
         properties: Mapping[str, Any] | None = None,
     ) -> None:
         functools.update_wrapper(self, perform)
@@ -189,6 +193,8 @@ class Job(Generic[P, R]):
         self.own_limits: OwnLimits = {**own_limits} if own_limits else {}
         #: What it says of exceptions, if it says anything.
         self.error_rules = error_rules
+        #: How many of its calls may run at once; None: any number.
+        self.limit = limit
         #: The functions that run around it, beside its manager's, if there are any.
         self.hooks = hooks
         for name, value in (properties or {}).items():

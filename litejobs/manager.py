@@ -137,7 +137,7 @@ class JobManager(BaseManager):
         path = path_of(job.perform)
         return Target(
             job.perform, job.name, path, None, job.queue, job.priority, storage,
-            job.key, job.keep_result, job.hooks or NONE,
+            job.key, job.keep_result, job.hooks or NONE, job.limit,
         )  # fmt: skip
 
     def _announce(self, storage: BaseAdapter) -> None:

@@ -22,6 +22,7 @@ from litejobs.errors import (
 from litejobs.hooks import NONE, Hooks, JobCall
 from litejobs.job import Job, NewJob, Unique
 from litejobs.keys import Key, result_period
+from litejobs.limit import Limit
 from litejobs.rules.error_text import headline
 from litejobs.scheduled import ScheduledJob, handle
 
@@ -51,6 +52,13 @@ class Target:
     key: Key | None = None
     keep_result: float | None = None  # seconds
     hooks: Hooks = NONE
+    limit: Limit | None = None
+
+    def __post_init__(self) -> None:
+        if self.limit is not None and not self.adapter.keeps_limits:
+            raise SchedulingError(
+                f"{self.name} has a limit, which {self.adapter.describe()} cannot keep"
+            )
 
     @cached_property
     def _parameters(self) -> Parameters:
@@ -76,6 +84,14 @@ class Target:
             raise SchedulingError(f"kwargs of {self.name} must be a dict with names as keys")
         listed, named = self._parameters.dump(args, kwargs or {})
         return handler.with_arguments(self._head, listed, named, keep_result)
+
+    def limited(self, job: NewJob, call: Call) -> NewJob:
+        """The job with the limit that its call has, if any; raises SchedulingError."""
+        if self.limit is None:
+            return job
+        args, kwargs = call
+        key = self.limit.key_of(self.name, self.path, args, kwargs or {})
+        return job if key is None else job._replace(limit_key=key, limit_max=self.limit.at_once)
 
     def kept_for(self, keep_result: bool | float | timedelta | None) -> float | None:  # noqa: FBT001  # as in later
         """Seconds for which a call's result is kept; raises SchedulingError."""
@@ -172,7 +188,8 @@ class Scheduler:
             self._ask(plan, args, kwargs)
         if key is not None or target.key is not None:
             return self._store_unique(plan, key, [(args, kwargs)], [handler], connection)[0]
-        [id_] = _store(target.adapter, [NewJob(handler, queue, priority, run_at)], connection)
+        new_job = target.limited(NewJob(handler, queue, priority, run_at), (args, kwargs))
+        [id_] = _store(target.adapter, [new_job], connection)
         self._logger.debug("scheduled %s: %d in queue %s", target.name, 1, queue)
         return ScheduledJob(
             target, id_, tuple(args), dict(kwargs or {}), queue, priority, run_at, state
@@ -212,7 +229,10 @@ class Scheduler:
         if key is not None or target.key is not None:
             calls: list[Call] = [(args, None) for args in args_list]
             return self._store_unique(plan, key, calls, handlers, connection)
-        new_jobs = [NewJob(handler, queue, priority, run_at) for handler in handlers]
+        new_jobs = [
+            target.limited(NewJob(handler, queue, priority, run_at), (args, None))
+            for handler, args in zip(handlers, args_list, strict=True)
+        ]
         ids = _store(target.adapter, new_jobs, connection)
         self._logger.debug("scheduled %s: %d in queue %s", target.name, len(ids), queue)
         return [
@@ -258,8 +278,8 @@ class Scheduler:
         uniques = target.uniques(key, calls)
         kept = target.adapter.schedule_unique(
             [
-                NewJob(handler, queue, priority, run_at, unique)
-                for handler, unique in zip(handlers, uniques, strict=True)
+                target.limited(NewJob(handler, queue, priority, run_at, unique), call)
+                for handler, unique, call in zip(handlers, uniques, calls, strict=True)
             ],
             connection,
         )

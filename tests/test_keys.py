@@ -7,7 +7,7 @@ from datetime import timedelta
 
 import pytest
 
-from litejobs import DuplicateJobError, JobManager, Keep, Key, SchedulingError
+from litejobs import DuplicateJobError, JobManager, Keep, Key, Limit, SchedulingError
 from litejobs.adapters.sqlite.adapter import SqliteAdapter
 from litejobs.adapters.sqlite.inspection import Inspection
 from litejobs.errors import ConfigurationError, JobStateError
@@ -277,7 +277,7 @@ def test_the_keys_of_a_job_are_checked_where_it_is_declared(manager):
 def test_all_looks_for_a_key_are_seeks(adapter):
     values = {
         "state": 1, "queue": "q", "priority": 1, "run_at": 1, "now": 1, "handler": "{}",
-        "key": "k", "period": None,
+        "key": "k", "period": None, "limit_key": None, "limit_max": None,
     }  # fmt: skip
     sql = adapter.sql
     for statement in (sql.schedule_unique, sql.replace_unique, sql.with_key):
@@ -321,3 +321,29 @@ def test_a_key_holds_in_a_transaction_of_the_apps_too(database, clock):
     assert replaced == second
     assert args(adapter) == ["[6]"]
     adapter.close()
+
+
+def test_a_key_and_a_limit_go_together(later, manager, adapter):
+    one = manager.job(limit=1)(sync)
+    later(one, [1], key="a")
+    assert later(one, [2], key="b", wait=60).state == "scheduled"
+    later(one, [3], key="c")
+    assert rows(adapter, "state") == [(1,), (0,), (-1,)]
+
+    later(one, [4], key=Key("b", "replace"))
+    later(one, [5], key=Key("c", "replace"))
+    assert sorted(rows(adapter, "state")) == [(-1,), (-1,), (1,)]
+    end(adapter, DELETED)
+
+    assert sorted(rows(adapter, "state")) == [(-1,), (1,)]
+
+
+def test_what_replaces_a_job_leaves_the_place_that_that_one_had(later, manager, adapter):
+    by_account = manager.job(limit=Limit(1, key=lambda account, what="all": f"{account}"))(sync)
+    later(by_account, [1], key="a")
+    later(by_account, [1], key="b")
+    assert rows(adapter, "state") == [(1,), (-1,)]
+
+    later(by_account, [2], key=Key("a", "replace"))
+
+    assert rows(adapter, "state, limit_key") == [(1, "2"), (1, "1")]

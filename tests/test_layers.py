@@ -16,7 +16,7 @@ PACKAGE = Path(litejobs.__file__).parent
 # Lowest first; within a floor imports are free as long as there is no cycle.
 FLOORS = [
     {"errors", "defaults", "clock", "stop", "watchdog"},
-    {"job", "config", "control", "logs", "retention", "keys"},
+    {"job", "config", "control", "limit", "logs", "retention", "keys"},
     {"codecs", "program", "project", "rules"},
     {"context", "hooks", "progress", "run_directory"},
     {"adapters"},

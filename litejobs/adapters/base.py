@@ -57,6 +57,9 @@ class BaseAdapter(ABC):
         """
         raise TransactionError(_NO_CONNECTION.format(self.describe()))
 
+    #: Whether ``schedule`` heeds limit_key and limit_max: no more than that are found at once.
+    keeps_limits = False
+
     @abstractmethod
     def find(
         self, *, worker: str, queues: Sequence[str], max_runtime: float, limit: int = 1

@@ -12,17 +12,18 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from litejobs import defaults
 from litejobs.adapters.base import BaseAdapter
-from litejobs.adapters.sqlite import file, migrations, unique, wal
+from litejobs.adapters.sqlite import file, migrations, wal
 from litejobs.adapters.sqlite.connection import Connection, Connections, Durability
 from litejobs.adapters.sqlite.drivers import DriverName
+from litejobs.adapters.sqlite.limits import Limits as LimitKeeper
 from litejobs.adapters.sqlite.queries import Queries
 from litejobs.adapters.sqlite.recovery import recover
 from litejobs.adapters.sqlite.retention import Sweep
 from litejobs.adapters.sqlite.rows import glimpse, name, new_row, stored_job, stored_name, text
-from litejobs.adapters.sqlite.unique import Execute
+from litejobs.adapters.sqlite.storing import have_limits, store, store_unique
 from litejobs.clock import Clock, SystemClock
 from litejobs.config import check_logger, with_checked_options
-from litejobs.errors import ConfigurationError, DatabaseFileError, JobStateError, StorageError
+from litejobs.errors import ConfigurationError, DatabaseFileError, JobStateError
 from litejobs.job import Find, Glimpse, Kept, Limits, NewJob, Outcome, Settlement, StoredJob
 from litejobs.retention import Keep, check_retention
 from litejobs.rules.outcome import released
@@ -94,6 +95,8 @@ class SqliteAdapter(BaseAdapter):
         self.logger = logger or logging.getLogger("litejobs")
         self.clock = clock or SystemClock()
         self.sql = Queries(table)
+        self._limits = LimitKeeper(table)
+        self._are_limits_kept = False  # as far as is known here
         self._connections = Connections()
         self._log_watch = wal.Watch(self.path, self.logger)
         self._prepared = False
@@ -166,13 +169,13 @@ class SqliteAdapter(BaseAdapter):
             return []
         now = self.clock.now()
         connection = self.connection
-        if len(jobs) == 1:
+        if len(jobs) == 1 and jobs[0].limit_key is None:
             connection.synchronise(durable=True)
             ids = [connection.insert(self.sql.schedule, new_row(jobs[0], now))]
         else:
-            rows = [new_row(job, now) for job in jobs]
+            self._keep_limits(jobs)
             with connection.transaction():
-                ids = self._insert_all(connection, rows, self.sql)
+                ids = store(connection, self.sql, self._limits, jobs, now)
         self.ring()
         return ids
 
@@ -182,28 +185,34 @@ class SqliteAdapter(BaseAdapter):
         now = self.clock.now()
         if connection is not None:
             borrowed = self._borrow(connection)
+            self._keep_limits(jobs)
             with borrowed.all_or_nothing():
-                kept = [unique.store(borrowed.execute, self._sql_in_main, job, now) for job in jobs]
+                kept = [store_unique(borrowed, *self._in_main, job, now) for job in jobs]
             borrowed.ring(self)
             return kept
+        self._keep_limits(jobs)
         with self.connection.transaction():
-            kept = [unique.store(self.connection.execute, self.sql, job, now) for job in jobs]
+            kept = [store_unique(self.connection, self.sql, self._limits, job, now) for job in jobs]
         self.ring()
         return kept
 
     def schedule_within(self, connection: object, jobs: Sequence[NewJob]) -> list[int]:
         if not jobs:
             return []
-        now = self.clock.now()
-        rows = [new_row(job, now) for job in jobs]
         borrowed = self._borrow(connection)
+        self._keep_limits(jobs)
         with borrowed.all_or_nothing():
-            if len(rows) == 1:
-                ids = [borrowed.insert(self._sql_in_main.schedule, rows[0])]
-            else:
-                ids = self._insert_all(borrowed, rows, self._sql_in_main)
+            ids = store(borrowed, *self._in_main, jobs, self.clock.now())
         borrowed.ring(self)
         return ids
+
+    keeps_limits = True
+
+    def _keep_limits(self, jobs: Sequence[NewJob]) -> None:
+        """From the first job that has a limit on, in a transaction of our own."""
+        if not self._are_limits_kept and have_limits(jobs):
+            self._limits.keep(self.connection)
+            self._are_limits_kept = True
 
     def ring_at_commit(self, _connection: object) -> None:
         """For an event of SQLAlchemy's, just before it commits."""
@@ -218,24 +227,10 @@ class SqliteAdapter(BaseAdapter):
         return borrowed
 
     @cached_property
-    def _sql_in_main(self) -> Queries:
+    def _in_main(self) -> tuple[Queries, LimitKeeper]:
         """The statements where another schema may have a table of that name too."""
-        return Queries(f"main.{self.table}")
-
-    def _insert_all(
-        self, connection: "Connection | Borrowed", rows: Sequence[Sequence[Any]], sql: Queries
-    ) -> list[int]:
-        """Insert *rows*, two or more, in the open transaction; return their ids."""
-        first = connection.insert(sql.schedule, rows[0])
-        connection.execute_many(sql.schedule, rows[1:-1])
-        last = connection.insert(sql.schedule, rows[-1])
-        # Ids rise, https://sqlite.org/autoinc.html: where there are as many as rows, all are ours.
-        if last - first != len(rows) - 1:
-            raise StorageError(
-                f"{self.path}: a trigger stores more jobs in {self.table}, so that the ids of many "
-                "are not known; nothing was stored, store them one by one"
-            )
-        return list(range(first, last + 1))
+        table = f"main.{self.table}"
+        return Queries(table), LimitKeeper(table)
 
     # Finding
 
@@ -261,6 +256,7 @@ class SqliteAdapter(BaseAdapter):
             found = [self._lock(find, now) for find in finds]
         if settlements:
             self.ring_ended()
+            self.ring_for_admitted()
         return found
 
     def _lock(self, find: Find, now: int) -> list[StoredJob]:
@@ -397,10 +393,14 @@ class SqliteAdapter(BaseAdapter):
     def _settle_alike(self, outcome: Outcome, jobs: Sequence[StoredJob]) -> set[int]:
         """Settle jobs of one worker in like attempts; the ids of those that were its own."""
         self.connection.synchronise(durable=True)
-        return self._settled(self.connection.execute, self.sql, outcome, jobs)
+        return self._settled(self.connection, self.sql, outcome, jobs)
 
     def _settled(
-        self, execute: Execute, sql: Queries, outcome: Outcome, jobs: Sequence[StoredJob]
+        self,
+        connection: "Connection | Borrowed",
+        sql: Queries,
+        outcome: Outcome,
+        jobs: Sequence[StoredJob],
     ) -> set[int]:
         is_success = outcome.kind == "success"
         if outcome.kind == "released":
@@ -418,9 +418,9 @@ class SqliteAdapter(BaseAdapter):
             "stays": now if outcome.delete else self._stays(now),
             "result": outcome.result,
         }
-        held = {id_ for (id_,) in execute(statement, values)}
+        held = {id_ for (id_,) in connection.settle(statement, values)}
         if is_success and outcome.delete and len(held) < len(jobs):  # its key may be taken for long
-            held |= {id_ for (id_,) in execute(sql.success, values)}
+            held |= {id_ for (id_,) in connection.settle(sql.success, values)}
         return held
 
     def _stays(self, now: int) -> int:
@@ -431,7 +431,13 @@ class SqliteAdapter(BaseAdapter):
 
     def _settle(self, statement: str, job: StoredJob, **values: Any) -> bool:
         self.connection.synchronise(durable=True)
-        return bool(self.connection.execute(statement, values | self._one(job)))
+        return bool(self.connection.settle(statement, values | self._one(job)))
+
+    def ring_for_admitted(self) -> None:
+        """After a transaction that settled: other jobs may have got the places of those."""
+        if self.connection.has_admitted:
+            self.connection.has_admitted = False
+            self.ring()
 
     def _one(self, job: StoredJob) -> dict[str, Any]:
         """What names the run of a job, now, to a statement."""
@@ -447,11 +453,13 @@ class SqliteAdapter(BaseAdapter):
     ) -> Callable[[], None]:
         borrowed = self._borrow(connection)
         with borrowed.all_or_nothing():
-            if not self._settled(borrowed.execute, self._sql_in_main, outcome, [job]):
+            if not self._settled(borrowed, self._in_main[0], outcome, [job]):
                 raise JobStateError(
                     f"job {job.id} is not this run's to finish: it was finished before, or is "
                     "another's by now"
                 )
+        if borrowed.has_admitted:
+            borrowed.ring(self)
         return borrowed.roll_back
 
     def is_held(self, job: StoredJob) -> bool:

@@ -111,7 +111,8 @@ class Borrowed:
     """
 
     def __init__(self, connection: object, adapter: "SqliteAdapter") -> None:
-        self._path = adapter.path
+        self.path = adapter.path
+        self.has_admitted = False  #: as of a connection of ours
         self._driver = drivers.load(adapter.driver)
         try:
             lender = lender_of(connection)
@@ -130,7 +131,7 @@ class Borrowed:
         else:
             raise TransactionError(
                 f"under the connection is an {type(self._lender.raw).__qualname__}, not one of "
-                f"sqlite3 or apsw; jobs are stored in {self._path}"
+                f"sqlite3 or apsw; jobs are stored in {self.path}"
             )
         if library != driver:
             raise TransactionError(
@@ -143,11 +144,11 @@ class Borrowed:
         _, _, name = self.execute("PRAGMA database_list")[0]  # main is the first
         file = os.fsdecode(name)
         with suppress(FileNotFoundError):
-            if file and os.path.samefile(file, self._path):  # noqa: PTH121  # a Path costs more
+            if file and os.path.samefile(file, self.path):  # noqa: PTH121  # a Path costs more
                 return
         where = file or "a database in memory"
         raise TransactionError(
-            f"the connection is to {where}, but jobs are stored in {self._path}: only what is in "
+            f"the connection is to {where}, but jobs are stored in {self.path}: only what is in "
             "one file is committed together"
         )
 
@@ -187,6 +188,13 @@ class Borrowed:
         """Run one statement; return all its rows, as tuples."""
         return self._run(lambda raw: self._driver.cursor(raw).execute(sql, values).fetchall())
 
+    def settle(self, sql: str, values: Values) -> list[Row]:
+        """As ``execute``, of a statement that returns each row that it changes."""
+        before = self._run(self._driver.changes)
+        rows = self.execute(sql, values)
+        self.has_admitted |= self._run(self._driver.changes) - before > len(rows)
+        return rows
+
     def insert(self, sql: str, values: Values) -> int:
         """Run an INSERT of one row; return the row's id."""
         return self._run(lambda raw: self._driver.insert(raw, sql, values))
@@ -217,7 +225,7 @@ class Borrowed:
                 raise TransactionError(f"the connection cannot be used: {error}") from error
             if "no such table" in str(error):
                 raise TransactionError(
-                    f"the transaction began before {self._path} had its table of jobs: call "
+                    f"the transaction began before {self.path} had its table of jobs: call "
                     "adapter.open() when the app starts"
                 ) from error
-            raise in_our_words(error, code, self._path) from error
+            raise in_our_words(error, code, self.path) from error

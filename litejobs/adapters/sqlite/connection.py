@@ -74,7 +74,9 @@ class Connection:
         self._synchronous = ""
         self._inside = False
         self._is_set_up = False
-        self._error, self._code_of, self._connect, self._insert, _ = drivers.load(driver)
+        self._driver = drivers.load(driver)
+        #: Whether ``settle`` has seen a trigger change other rows; for its caller to take back.
+        self.has_admitted = False
         self._raw: Any = None
         self.in_use = threading.RLock()  # held by whoever is in a statement or transaction
         with _registry_lock:
@@ -87,7 +89,18 @@ class Connection:
 
     def insert(self, sql: str, values: Values) -> int:
         """Run an INSERT of one row as ``execute`` does; return the row's id."""
-        return self._statement(self._insert, sql, values)
+        return self._statement(self._driver.insert, sql, values)
+
+    def settle(self, sql: str, values: Values) -> list[Row]:
+        """As ``execute``, of a statement that returns each row that it changes."""
+        rows, changed = self._statement(self._settled, sql, values)
+        self.has_admitted |= changed > len(rows)
+        return rows
+
+    def _settled(self, raw: Any, sql: str, values: Values) -> tuple[list[Row], int]:
+        before = self._driver.changes(raw)
+        rows = _all_rows(raw, sql, values)
+        return rows, self._driver.changes(raw) - before
 
     def execute_many(self, sql: str, rows: Sequence[Values]) -> None:
         """Run one statement, which returns nothing, for each of *rows*; in the open transaction."""
@@ -163,8 +176,8 @@ class Connection:
         """The library's connection, opened if it is not: at first, and again after a fork."""
         if self._raw is None:
             try:
-                self._raw = self._connect(self.path)
-            except self._error as error:
+                self._raw = self._driver.connect(self.path)
+            except self._driver.error as error:
                 raise self._translated(error) from error
             self._file = _identity(self.path)
             if self._is_set_up:
@@ -241,11 +254,11 @@ class Connection:
             raw = self._raw or self._opened()
             try:
                 return how(raw, sql, values)
-            except self._error as error:
+            except self._driver.error as error:
                 raise self._translated(error) from error
 
     def _translated(self, error: Exception) -> StorageError:
-        return in_our_words(error, self._code_of(error), self.path)
+        return in_our_words(error, self._driver.code_of(error), self.path)
 
 
 def in_our_words(error: Exception, code: int | None, path: str) -> StorageError:

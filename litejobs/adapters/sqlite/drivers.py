@@ -7,6 +7,7 @@ https://sqlite.org/howtocorrupt.html section 2.2. Across processes they are safe
 """
 
 from collections.abc import Callable, Mapping, Sequence
+from operator import attrgetter, methodcaller
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from litejobs.errors import ConfigurationError
@@ -26,6 +27,7 @@ class Driver(NamedTuple):
     connect: Callable[[str], Any]
     insert: Callable[[Any, str, Values], int]  #: run an INSERT; the row's id
     cursor: Callable[[Any], Any]  #: one that gives tuples, on a connection that may give others
+    changes: Callable[[Any], int]  #: rows changed so far, those by triggers included
 
 
 def load(name: DriverName) -> Driver:
@@ -34,12 +36,24 @@ def load(name: DriverName) -> Driver:
         import sqlite3  # noqa: PLC0415  # which a runner does not need
 
         return Driver(
-            sqlite3.Error, _standard_code, _connect_standard, _insert_standard, _cursor_standard
+            sqlite3.Error,
+            _standard_code,
+            _connect_standard,
+            _insert_standard,
+            _cursor_standard,
+            attrgetter("total_changes"),
         )
     if name == "apsw":
         import apsw  # noqa: PLC0415  # only where no user code lives
 
-        return Driver(apsw.Error, _apsw_code, _connect_apsw, _insert_apsw, _cursor_apsw)
+        return Driver(
+            apsw.Error,
+            _apsw_code,
+            _connect_apsw,
+            _insert_apsw,
+            _cursor_apsw,
+            methodcaller("total_changes"),
+        )
     raise ConfigurationError(f"driver must be 'sqlite3' or 'apsw', got {name!r}")
 
 

@@ -14,7 +14,16 @@ from litejobs.errors import JobNotFoundError, JobStateError
 from litejobs.run_directory.lease import begun_by
 
 #: In which order the jobs of a queue are listed: what goes on, what comes next, what is over.
-LISTED = ("running", "ready", "scheduled", "unloadable", "failed", "cancelled", "succeeded")
+LISTED = (
+    "running",
+    "ready",
+    "waiting",
+    "scheduled",
+    "unloadable",
+    "failed",
+    "cancelled",
+    "succeeded",
+)
 _COUNTED = 1_000_000  # jobs that are counted in a tenth of a second
 _MAX_ID = _ALL = 2**63 - 1
 
@@ -118,6 +127,8 @@ class Inspection:
                 return self._listed(self._sql.list_running, queue=queue, limit=limit)
             case "scheduled":
                 return self._listed(self._sql.list_scheduled, queue=queue, limit=limit)
+            case "waiting":
+                return self._listed(self._sql.list_waiting, queue=queue, limit=limit)
             case _:
                 number = STATES.index(state)
                 return self._listed(self._sql.list_ended, state=number, queue=queue, limit=limit)

@@ -15,13 +15,19 @@ class Queries:
     """The statements of queries.sql for one table, as attributes by their names."""
 
     def __init__(self, table: str) -> None:
-        _, *parts = _NAMED.split(_text("queries.sql"))
-        for name, body in zip(parts[::2], parts[1::2], strict=True):
+        self.table = table
+        for name, body in named("queries.sql").items():
             setattr(self, name, body.format(table=table, record=_RECORD).strip().rstrip(";"))
 
     if TYPE_CHECKING:
 
         def __getattr__(self, name: str) -> str: ...
+
+
+def named(file: str) -> dict[str, str]:
+    """The statements of a file beside this, by the names that stand above them."""
+    _, *parts = _NAMED.split(_text(file))
+    return dict(zip(parts[::2], parts[1::2], strict=True))
 
 
 def schema(table: str) -> list[str]:

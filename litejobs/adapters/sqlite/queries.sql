@@ -13,8 +13,10 @@ VALUES (?, ?, ?, ?, ?, ?, ?);
 -- name: schedule_unique
 -- As schedule, if no live job has the key, and none has succeeded within its period.
 INSERT INTO {table}
-  (state, queue, priority, run_at, created_at, updated_at, handler, unique_key, key_period)
-SELECT :state, :queue, :priority, :run_at, :now, :now, :handler, :key, :period
+  (state, queue, priority, run_at, created_at, updated_at, handler, unique_key, key_period,
+   limit_key, limit_max)
+SELECT :state, :queue, :priority, :run_at, :now, :now, :handler, :key, :period,
+       :limit_key, :limit_max
 WHERE NOT EXISTS (SELECT 1 FROM {table} WHERE unique_key = :key AND state < 4)
   AND NOT EXISTS (SELECT 1 FROM {table}
                   WHERE unique_key = :key AND state = 4 AND finished_at + key_period > :now)
@@ -24,9 +26,14 @@ RETURNING id;
 -- The job with the key, if it waits, becomes another.
 UPDATE {table}
 SET state = :state, queue = :queue, priority = :priority, run_at = :run_at, updated_at = :now,
-    handler = :handler, key_period = :period, attempts = 0, crashes = 0, last_error = NULL
+    handler = :handler, key_period = :period, limit_key = :limit_key, limit_max = :limit_max,
+    attempts = 0, crashes = 0, last_error = NULL
 WHERE unique_key = :key AND state < 4 AND state <> 2
 RETURNING id;
+
+-- name: limit_with_key
+-- What limits the live job with a key.
+SELECT limit_key FROM {table} WHERE unique_key = :key AND state < 4 AND limit_key IS NOT NULL;
 
 -- name: with_key
 -- The job that has a key: live, or succeeded within its period.
@@ -35,6 +42,12 @@ UNION ALL
 SELECT id FROM {table} WHERE unique_key = :key AND unique_key IS NOT NULL AND state = 4
   AND finished_at + key_period > :now
 ORDER BY 1 DESC LIMIT 1;
+
+-- name: schedule_limited
+-- As schedule, of a job that may have a limit.
+INSERT INTO {table} (state, queue, priority, run_at, created_at, updated_at, handler,
+                     limit_key, limit_max)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?);
 
 -- name: present
 -- The queues that have ready jobs, as a JSON list: one index seek for each. In a statement of its
@@ -211,7 +224,8 @@ FROM {table} WHERE state = 2 AND locked_by = :worker;
 -- name: crash
 -- One more process has died of the job, or with it.
 UPDATE {table} SET crashes = min(crashes, 999999999) + 1
-WHERE id = :id AND state = 2 AND locked_by = :worker AND attempts = :attempts;
+WHERE id = :id AND state = 2 AND locked_by = :worker AND attempts = :attempts
+RETURNING id;
 
 -- name: progress
 -- It says how far it is.
@@ -318,7 +332,7 @@ WITH RECURSIVE
     SELECT (SELECT min(queue) FROM {table} WHERE state = 1 AND queue > ready.queue)
     FROM ready WHERE ready.queue IS NOT NULL
   ),
-  states (state) AS (VALUES (0), (3), (4), (5), (6)),
+  states (state) AS (VALUES (-1), (0), (3), (4), (5), (6)),
   resting (state, queue) AS (
     SELECT state, (SELECT min(queue) FROM {table}
                    WHERE state NOT BETWEEN 1 AND 2 AND state = states.state)
@@ -366,6 +380,19 @@ WHERE id IN (
   UNION ALL
   SELECT * FROM (SELECT id FROM {table}
                  WHERE state NOT BETWEEN 1 AND 2 AND state = 0 AND queue = :queue
+                 ORDER BY finished_at, run_at, id LIMIT :limit))
+ORDER BY run_at, id;
+
+-- name: list_waiting
+-- Those that wait longest for a place of their limit.
+SELECT {record} FROM {table}
+WHERE id IN (
+  SELECT * FROM (SELECT id FROM {table}
+                 WHERE :queue IS NULL AND state NOT BETWEEN 0 AND 2 AND state = -1
+                 ORDER BY finished_at, id LIMIT :limit)
+  UNION ALL
+  SELECT * FROM (SELECT id FROM {table}
+                 WHERE state NOT BETWEEN 1 AND 2 AND state = -1 AND queue = :queue
                  ORDER BY finished_at, run_at, id LIMIT :limit))
 ORDER BY run_at, id;
 

@@ -40,6 +40,7 @@ def recover(
         for job, outcome in recovered:
             if job.id not in waiting:
                 adapter.settle(job, outcome)
+    adapter.ring_for_admitted()
     sweep(adapter.run_directory, adapter.holders())
     return recovered
 

@@ -5,14 +5,21 @@ from typing import Any
 
 from litejobs.job import Glimpse, NewJob, StoredJob
 
-#: The names of the states, by the number that a row holds.
-STATES = ("scheduled", "ready", "running", "unloadable", "succeeded", "failed", "cancelled")
+#: The names of the states, by the number that a row holds; that of the last one is -1.
+STATES = (
+    "scheduled", "ready", "running", "unloadable", "succeeded", "failed", "cancelled", "waiting",
+)  # fmt: skip
 
 
 def new_row(job: NewJob, now: int) -> tuple[Any, ...]:
     """The values of a new row: ready where it is due, else scheduled."""
-    handler, queue, priority, run_at, _ = job
+    handler, queue, priority, run_at, _, _, _ = job
     return (run_at <= now, queue, priority, run_at, now, now, handler)
+
+
+def limited_row(job: NewJob, now: int) -> tuple[Any, ...]:
+    """As ``new_row``, of a job that may have a limit."""
+    return (*new_row(job, now), job.limit_key, job.limit_max)
 
 
 def stored_job(row: Sequence[Any]) -> StoredJob:

@@ -3,7 +3,8 @@
 
 CREATE TABLE {table} (
   id          INTEGER PRIMARY KEY AUTOINCREMENT, -- never used again, so that it can fence
-  state       INTEGER NOT NULL DEFAULT 0 CHECK (state BETWEEN 0 AND 6),
+  state       INTEGER NOT NULL DEFAULT 0 CHECK (state BETWEEN -1 AND 6),
+              -- -1 waiting for a place of its limit_key,
               -- 0 scheduled or waiting to retry, 1 ready, 2 running, 3 unloadable,
               -- 4 succeeded, 5 failed, 6 cancelled
   queue       TEXT    NOT NULL DEFAULT 'default',
@@ -20,6 +21,8 @@ CREATE TABLE {table} (
   unique_key  TEXT,
   key_period  INTEGER CHECK (key_period IS NULL OR unique_key IS NOT NULL),
               -- milliseconds after a success in which the key is still taken
+  limit_key   TEXT,                              -- at most limit_max of it are ready or running
+  limit_max   INTEGER,
   created_at  INTEGER NOT NULL
               DEFAULT (CAST((julianday('now') - 2440587.5) * 86400000 AS INTEGER)),
   updated_at  INTEGER NOT NULL
@@ -64,6 +67,7 @@ CREATE VIEW {table}_view AS
 SELECT id,
        CASE state WHEN 0 THEN 'scheduled' WHEN 1 THEN 'ready' WHEN 2 THEN 'running'
                   WHEN 3 THEN 'unloadable' WHEN 4 THEN 'succeeded' WHEN 5 THEN 'failed'
+                  WHEN -1 THEN 'waiting'
                   ELSE 'cancelled' END AS state,
        queue, priority, attempts,
        datetime(run_at / 1000, 'unixepoch') AS run_at,
