@@ -296,6 +296,20 @@ class BaseManager(ABC):
         for adapter in self._pausing(queue):
             adapter.resume(queue)
 
+    def cancel(self, id: int, *, adapter: str | None = None) -> bool:  # noqa: A002  # as a job has it
+        """
+        Let the job with that id not run, or end: whether there was anything to cancel.
+
+        A job that has not begun is cancelled at once. One that runs is asked to end: in a worker
+        process by JobCancelled, and killed 2 seconds later; on a thread it has to look at
+        ``current_job().is_cancelled``. *adapter* is a key of the manager's adapters (None: the
+        first). Raises ConfigurationError where that storage cannot cancel.
+        """
+        storage = self.adapter(adapter)
+        if not storage.cancels:
+            raise ConfigurationError(f"{storage.describe()} cannot cancel jobs")
+        return storage.cancel(id) in ("cancelled", "asked")
+
     def _pausing(self, queue: str) -> list[BaseAdapter]:
         if queue != defaults.WORK_QUEUE:
             self._check_declared(queue)

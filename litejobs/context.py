@@ -7,12 +7,19 @@ from contextvars import ContextVar
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from functools import partial
+from typing import Protocol
 
 from litejobs import defaults
 from litejobs.errors import ConfigurationError, quoted
 from litejobs.job import Limits, StoredJob
 from litejobs.progress import Progress, Said
 from litejobs.rules.text import cut
+
+
+class Watch(Protocol):
+    """Who knows whether the job that runs was cancelled."""
+
+    def is_cancelled(self) -> bool: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +33,7 @@ class CurrentJob:
     deadline: datetime  #: when max_runtime will be over, in UTC
     _finish: Callable[[object], None] = field(repr=False, compare=False)
     _say: Callable[[Said], None] = field(repr=False, compare=False)
+    _watch: Watch = field(repr=False, compare=False)
 
     def finish(self, connection: object) -> None:
         """
@@ -57,10 +65,20 @@ class CurrentJob:
             raise ConfigurationError(f"note of progress must be a text, got {quoted(note)}")
         self._say(Said(done, total, cut(note, defaults.MAX_NOTE) if note else ""))
 
+    @property
+    def is_cancelled(self) -> bool:
+        """
+        Whether somebody has cancelled the job while it runs. Looks once a second at most.
+
+        A job on a thread cannot be interrupted: it may end by itself then, by raising
+        ``JobCancelled``.
+        """
+        return self._watch.is_cancelled()
+
 
 Finish = Callable[[StoredJob, Limits, object], None]
 # The third is when it began, milliseconds since 1970, UTC.
-Run = tuple[StoredJob, Limits, int, Finish, Progress]
+Run = tuple[StoredJob, Limits, int, Finish, Progress, Watch]
 
 #: What runs here. Few jobs ask for more, so that a CurrentJob is made for those only.
 running: ContextVar[Run | None] = ContextVar("litejobs_running", default=None)
@@ -73,7 +91,7 @@ def current_job() -> CurrentJob | None:
     run = running.get()
     if run is None:
         return None
-    job, limits, began, finish, progress = run
+    job, limits, began, finish, progress, watch = run
     return CurrentJob(
         id=job.id,
         attempts=job.attempts,
@@ -82,6 +100,7 @@ def current_job() -> CurrentJob | None:
         deadline=datetime.fromtimestamp(began / 1000, UTC) + timedelta(seconds=limits.max_runtime),
         _finish=partial(finish, job, limits),
         _say=partial(progress.say, job),
+        _watch=watch,
     )
 
 

@@ -25,6 +25,7 @@ MAX_ERROR = 8 * 1024  # bytes of UTF-8 kept of an error
 
 MAX_CRASHES = 3  # runs of a job in which a process died, until it is not tried again
 CODE_PAUSE = 5.0  # seconds between two looks whether code has changed, while jobs do not load
+CANCEL_PAUSE = 1.0  # seconds between two looks whether running jobs were asked to end
 RECOVERY_PAUSE = 1.0  # seconds between two looks whether the workers of running jobs live
 PROGRESS_PAUSE = 1.0  # seconds between two writes of how far a job says that it is
 MAX_NOTE = 1024  # bytes of UTF-8 kept of a note on its progress
@@ -45,7 +46,7 @@ AHEAD = 0.01  # seconds that jobs may take for a next chunk to wait at hand
 LOOK_PAUSE = 0.1  # seconds between two looks for the end of a job that nobody tells of
 SILENCE = 0.005  # seconds after which it is looked whether a job holds up those found with it
 
-TIMEOUT_GRACE = 2.0  # seconds after max_runtime until a job that goes on is killed
+TIMEOUT_GRACE = 2.0  # seconds after max_runtime, or a cancel, until a job that goes on is killed
 STOP_TIMEOUT = 8.0  # seconds that SIGTERM gives running jobs: below the 10 of container runtimes
 STOP_PATIENCE = 30.0  # seconds that ``stop`` gives running jobs before it kills them
 EXIT_PATIENCE = 5.0  # seconds that a program's end waits for the jobs of its background threads

@@ -32,6 +32,16 @@ class JobTimeout(BaseException):
     """
 
 
+class JobCancelled(BaseException):  # it is no error
+    """
+    Raised in a job, once, when somebody cancels it; ``except Exception`` does not catch it.
+
+    What ``finally`` and ``except JobCancelled`` do then has 2 seconds. A job that returns has
+    succeeded; one that raises, this or anything, is cancelled. Only in worker processes: on a
+    thread it is for the job to look at ``current_job().is_cancelled``.
+    """
+
+
 class LitejobsError(Exception):
     """Something that litejobs refuses or cannot do; its text is one sentence for a person."""
 

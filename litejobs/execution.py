@@ -36,6 +36,13 @@ class Guard:
     #: Whether the last job was told that its time is over: then its run is an error.
     timed_out = False
 
+    #: Whether the last job was told that it is cancelled: then it is, unless it returns.
+    cancelled = False
+
+    def is_cancelled(self) -> bool:
+        """Whether the job that runs was cancelled."""
+        return self.cancelled
+
     def begin(self, job: StoredJob, name: str, limits: Limits) -> None:
         """The job begins; what this raises until ``end`` has returned, the job has raised."""
 
@@ -98,14 +105,15 @@ class Execution:
         if is_told:
             what = (job.id, call.name, job.attempts, limits.max_attempts)
             self._log("job %d %s started (attempt %d of %d)", *what)
-        now = self._clock.now()
-        token = context.running.set((job, limits, now, self._finishing.finish, self.progress))
+        token = self._entered(job, limits, guard)
         try:
             raised, value = self._perform(job, call, limits, guard, chain)
             has_finished = self._finishing.job is job
             if has_finished and self._finishing.is_committed():
                 self._tell_too_late(job, call, raised)
                 raised, result = None, outcome.settled()
+            elif raised is not None and guard.cancelled:
+                result = self._cancelled(job, call, limits, raised)
             elif raised is not None or guard.timed_out:
                 result = self._went_wrong(job, call, limits, raised, timed_out=guard.timed_out)
             elif has_finished:
@@ -127,6 +135,14 @@ class Execution:
         finally:
             context.running.reset(token)
         return result if self.progress.last is None else self._with_last_word(job, result)
+
+    def _entered(
+        self, job: StoredJob, limits: Limits, guard: Guard
+    ) -> "contextvars.Token[context.Run | None]":
+        """What ``current_job`` tells from now on."""
+        now = self._clock.now()
+        run = (job, limits, now, self._finishing.finish, self.progress, guard)
+        return context.running.set(run)
 
     def _with_last_word(self, job: StoredJob, result: Outcome) -> Outcome:
         """How far the job was, if its row is to show it."""
@@ -158,8 +174,7 @@ class Execution:
         if chain is None:
             return
         died = JobDiedError(error.partition("\n")[0])
-        now = self._clock.now()
-        token = context.running.set((job, limits, now, self._finishing.finish, self.progress))
+        token = self._entered(job, limits, _UNLIMITED)
         try:
             run = _job_run(job, call, limits, None, died, 0.0)
             chain.after(("after_failure",), self._around, run, self.logger)
@@ -282,6 +297,15 @@ class Execution:
             return None
         return wait
 
+    def _cancelled(
+        self, job: StoredJob, call: Call, limits: Limits, raised: BaseException
+    ) -> Outcome:
+        text = describe(raised, below=raised.__traceback__, instead=outcome.CANCELLED)
+        result = outcome.after_cancel(limits, text=text)
+        with suppress(Exception):  # as _log
+            log_outcome(self.logger, job, call.name, limits.max_attempts, result)
+        return result
+
     def _unloadable(self, job: StoredJob, error: BaseException) -> Outcome:
         if not isinstance(error, UnloadableError):
             reason = f"loading it raised {describe(error)}"
@@ -362,7 +386,7 @@ def log_outcome(
         return
     if result.kind == "cancelled":
         reason = printable((result.error or "").partition("\n")[0])
-        logger.info("job %d %s wants no more tries: %s", job.id, printable(name), reason)
+        logger.info("job %d %s is cancelled: %s", job.id, printable(name), reason)
         return
     if result.kind == "failure":
         what = f"failed for good in attempt {job.attempts}"

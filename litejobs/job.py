@@ -126,6 +126,10 @@ class Outcome(NamedTuple):
         return self.kind in ("success", "failure", "cancelled") and not self.delete
 
 
+#: What came of the wish to cancel a job: it will not run; it runs, and was asked to end; it had
+#: ended before; there is none of that id.
+Cancellation = Literal["cancelled", "asked", "over", "gone"]
+
 Settlement = tuple[StoredJob, Outcome]
 
 

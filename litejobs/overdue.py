@@ -5,8 +5,9 @@ import threading
 import time
 from contextlib import suppress
 
-from litejobs import watchdog
+from litejobs import defaults, watchdog
 from litejobs.adapters.base import BaseAdapter
+from litejobs.errors import StorageError
 from litejobs.execution import Guard
 from litejobs.job import Limits, StoredJob
 from litejobs.rules.outcome import too_long
@@ -21,13 +22,24 @@ class Overdue(Guard):
     def __init__(self, adapter: BaseAdapter, logger: logging.Logger) -> None:
         self._adapter = adapter
         self._logger = logger
+        self._looked_at = 0.0
         self.run: Run | None = None
         self.told: Run | None = None
 
     def begin(self, job: StoredJob, name: str, limits: Limits) -> None:
+        self.cancelled = False
+        self._looked_at = 0.0
         deadline = time.monotonic() + limits.max_runtime
         self.run = (deadline, job, name, limits, threading.current_thread().name)
         watchdog.watch(self, deadline)
+
+    def is_cancelled(self) -> bool:
+        now = time.monotonic()
+        if self.run is not None and not self.cancelled and now >= self._looked_at:
+            self._looked_at = now + defaults.CANCEL_PAUSE
+            with suppress(StorageError):
+                self.cancelled = self._adapter.is_asked_to_end(self.run[1])
+        return self.cancelled
 
     def end(self) -> None:
         self.run = None

@@ -11,7 +11,12 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 from litejobs import defaults
 from litejobs.adapters.base import BaseAdapter
 from litejobs.arguments import parameters_of
-from litejobs.errors import JobFailedError, NoResultError, UnloadableError
+from litejobs.errors import (
+    ConfigurationError,
+    JobFailedError,
+    NoResultError,
+    UnloadableError,
+)
 from litejobs.job import Job
 from litejobs.run_directory.bell import ENDED, Bell
 
@@ -76,8 +81,8 @@ class ScheduledJob:
     A job that is stored: its id and what was stored, and a handle on what becomes of it.
 
     Reading an attribute does no I/O: ``state`` and ``error`` are as of the last ``refresh``,
-    ``wait`` or ``result``. Any thread may use it; coroutines have ``refresh_async``,
-    ``wait_async`` and ``result_async``, which do not block their loop.
+    ``wait``, ``result`` or ``cancel``. Any thread may use it; coroutines have ``refresh_async``,
+    ``wait_async``, ``result_async`` and ``cancel_async``, which do not block their loop.
     """
 
     #: What went wrong last; None: nothing so far.
@@ -109,8 +114,8 @@ class ScheduledJob:
         self.queue = queue
         #: Lower runs first.
         self.priority = priority
-        #: ``scheduled``, ``ready``, ``running``, ``unloadable``, ``succeeded``, ``failed``,
-        #: ``cancelled``, or ``gone``: there is no such row (any more).
+        #: ``scheduled``, ``ready``, ``waiting``, ``running``, ``unloadable``, ``succeeded``,
+        #: ``failed``, ``cancelled``, or ``gone``: there is no such row (any more).
         self.state = state
 
     @property
@@ -177,6 +182,25 @@ class ScheduledJob:
         where the row is gone, or holds no result, for want of ``keep_result``; a StorageError.
         """
         return self._outcome(timeout, is_over=self.wait(timeout))
+
+    def cancel(self) -> bool:
+        """
+        Let the job not run, or end, as ``JobManager.cancel``; whether there was anything to cancel.
+
+        Raises ConfigurationError where the storage cannot cancel, and a StorageError.
+        """
+        adapter = self._origin.adapter
+        if not adapter.cancels:
+            raise ConfigurationError(f"{adapter.describe()} cannot cancel jobs")
+        told = adapter.cancel(self.id)
+        self.refresh()
+        return told in ("cancelled", "asked")
+
+    async def cancel_async(self) -> bool:
+        """As ``cancel``."""
+        import asyncio  # noqa: PLC0415  # as below
+
+        return await asyncio.to_thread(self.cancel)
 
     async def refresh_async(self) -> str:
         """As ``refresh``."""

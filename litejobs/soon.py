@@ -2,8 +2,9 @@
 
 import math
 import time
+from collections.abc import Callable
 
-from litejobs.run_directory.bell import Bell
+from litejobs.run_directory.bell import END, SOON, Bell
 
 _FIRST = 0.001  # seconds from the ring to the first look; each next pause is twice as long
 
@@ -18,15 +19,22 @@ class Soon:
 
     finished = True
 
-    def __init__(self, bell: Bell, sleep_delay: float) -> None:
+    def __init__(
+        self, bell: Bell, sleep_delay: float, heed_end: Callable[[], None] = lambda: None
+    ) -> None:
+        """*heed_end* is called when it rang for a running job that was asked to end."""
         self._bell = bell
+        self._heed_end = heed_end
         self._longest = sleep_delay
         self._pause = 0.0
         self._look_at = math.inf  # by time.monotonic()
 
     def hear(self) -> None:
         """The bell rang."""
-        if self._bell.drain():
+        words = self._bell.drain()
+        if END in words:
+            self._heed_end()
+        if SOON in words:
             self._pause = _FIRST
             self._look_at = time.monotonic() + _FIRST
 

@@ -4,7 +4,7 @@ import logging
 import math
 import selectors
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from contextlib import ExitStack, suppress
 from typing import Protocol
 
@@ -65,6 +65,9 @@ class Executor(Protocol):
 
         After that its outcome is to be collected; as long as there are no limits of it.
         """
+
+    def cancel(self, runs: Collection[tuple[int, int]]) -> None:
+        """These, by id and attempts, its own or not, were asked to end; told again and again."""
         ...
 
     def renew(self) -> None:
@@ -110,6 +113,7 @@ class Worker:
         self._strays_of: set[str] = set()
         self._heeded = stop.count
         adapter.give_up_when(lambda: stop.count != self._heeded)
+        self._cancel_at = 0.0 if adapter.cancels else math.inf  # by time.monotonic()
         self._recover_at = 0.0 if adapter.recovers else math.inf  # by time.monotonic()
         self._sweep_at = 0.0 if adapter.sweeps else math.inf
         self._sweeps_on = False  # there is more to delete
@@ -120,6 +124,8 @@ class Worker:
         self._heeded = self.stop.count  # a request that comes later ends a wait for a lock
         if self.stop.requested or self._trouble:
             self.executor.recall()
+        if self.executor.busy:
+            self._end_cancelled()
         if not self.stop.requested:
             self._put_right()
         self._outcomes += self.executor.abandon() if self.stop.at_once else self.executor.collect()
@@ -139,6 +145,24 @@ class Worker:
             elif self.workoff and finds:  # without a wish the executor is not ready yet
                 return self._work_is_left(finds)
         return False
+
+    def heed_cancelled(self) -> None:
+        """A job that runs was asked to end, perhaps one of ours: look at once."""
+        if self.adapter.cancels:
+            self._cancel_at = 0.0
+
+    def _end_cancelled(self) -> None:
+        now = time.monotonic()
+        if now < self._cancel_at:
+            return
+        self._cancel_at = now + defaults.CANCEL_PAUSE
+        try:
+            runs = self.adapter.asked_to_end()
+        except (DiskError, DatabaseBusyError) as error:
+            self._trouble.note(error)
+            return
+        if runs:
+            self.executor.cancel(runs)
 
     def _put_right(self) -> None:
         """Now and then: jobs of dead workers come back, and such as did not load before."""

@@ -382,7 +382,7 @@ class Whatever(RuleBasedStateMachine):
 
 
 Whatever.TestCase.settings = settings(
-    max_examples=20,
+    max_examples=12,
     stateful_step_count=30,
     deadline=None,
     suppress_health_check=list(HealthCheck),

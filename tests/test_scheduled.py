@@ -288,6 +288,46 @@ def test_a_row_by_hand_that_keeps_its_result_for_no_time_is_unloadable(
     assert job.refresh() == "unloadable"
 
 
+def test_a_job_that_waits_is_cancelled_by_its_handle(later):
+    job, other = later(double, 1), later(double, 2, wait=60)
+
+    assert job.cancel()
+    assert asyncio.run(other.cancel_async())
+
+    assert job.state == other.state == "cancelled"
+    assert not job.cancel()
+    assert job.error.type == "JobCancelled"
+    with pytest.raises(JobFailedError, match="job 1 double was cancelled: JobCancelled: cancelled"):
+        job.result()
+
+
+def test_who_waits_for_a_job_hears_that_it_was_cancelled(later, adapter, monkeypatch):
+    monkeypatch.setattr(defaults, "SLEEP_DELAY", LONG)
+    job = later(double, 1)
+    heard = threading.Event()
+
+    def wait():
+        assert job.wait(LONG)
+        heard.set()
+        adapter.close()
+
+    thread = threading.Thread(target=wait)
+    thread.start()
+    wait_until(lambda: list(Path(adapter.run_directory).glob("*.ended")))
+    later.get(job.id).cancel()
+    thread.join(DEADLINE)
+
+    assert heard.is_set()
+
+
+def test_storage_that_cancels_no_jobs_says_so(later, monkeypatch):
+    job = later(double, 1)
+    monkeypatch.setattr(SqliteAdapter, "cancels", False)
+
+    with pytest.raises(ConfigurationError, match="cannot cancel jobs"):
+        job.cancel()
+
+
 def test_storage_that_shows_no_jobs_says_so(later, adapter, monkeypatch):
     from litejobs.adapters.base import BaseAdapter
 

@@ -6,7 +6,7 @@ from types import SimpleNamespace
 import pytest
 
 from litejobs import soon as soon_module
-from litejobs.run_directory.bell import Bell, ring
+from litejobs.run_directory.bell import SOON, Bell, ring
 from litejobs.soon import Soon
 
 
@@ -50,7 +50,7 @@ def test_nothing_is_looked_for_while_nobody_rings(soon):
 
 
 def test_a_ring_soon_is_followed_by_looks_ever_farther_apart(soon, directory, timer):
-    ring(directory, soon=True)
+    ring(directory, word=SOON)
     soon.hear()
 
     assert pauses(soon, timer) == [1, 2, 4, 8, 16, 32]
@@ -64,7 +64,7 @@ def test_a_ring_for_a_job_that_is_there_needs_no_more_looks(soon, directory):
 
 
 def test_rings_of_both_kinds_may_come_together(soon, directory, timer):
-    ring(directory, soon=True)
+    ring(directory, word=SOON)
     ring(directory)
     soon.hear()
 
@@ -72,21 +72,21 @@ def test_rings_of_both_kinds_may_come_together(soon, directory, timer):
 
 
 def test_a_later_ring_begins_the_looks_anew(soon, directory, timer):
-    ring(directory, soon=True)
+    ring(directory, word=SOON)
     soon.hear()
     for _ in range(4):
         timer.now += soon.patience()
         soon.work_once()
     assert soon.patience() == pytest.approx(0.016)
 
-    ring(directory, soon=True)
+    ring(directory, word=SOON)
     soon.hear()
 
     assert soon.patience() == pytest.approx(0.001)
 
 
 def test_a_round_before_the_time_changes_nothing(soon, directory, timer):
-    ring(directory, soon=True)
+    ring(directory, word=SOON)
     soon.hear()
     timer.now += 0.0004
 

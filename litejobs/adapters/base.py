@@ -3,9 +3,19 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Collection, Iterable, Sequence
 
 from litejobs.errors import ConfigurationError, TransactionError
-from litejobs.job import Find, Glimpse, Kept, Limits, NewJob, Outcome, Settlement, StoredJob
+from litejobs.job import (
+    Cancellation,
+    Find,
+    Glimpse,
+    Kept,
+    Limits,
+    NewJob,
+    Outcome,
+    Settlement,
+    StoredJob,
+)  # fmt: skip
 from litejobs.rules import queues as selections
-from litejobs.run_directory.bell import ENDED, ring
+from litejobs.run_directory.bell import END, ENDED, NOW, SOON, ring
 
 _NO_CONNECTION = "{} has no place for jobs in a transaction of the app's: leave connection out"
 
@@ -121,7 +131,11 @@ class BaseAdapter(ABC):
     def cancelled(
         self, job: StoredJob, reason: str, *, delete: bool, keep: float | None = None
     ) -> bool:
-        """The job itself wanted no more. Storage that can, tells such jobs from failed ones."""
+        """
+        The job wanted no more, or was asked to end and has: it is not tried again.
+
+        Storage that can, tells such jobs from failed ones.
+        """
         return self.failure(job, reason, delete=delete, keep=keep)
 
     def snooze(self, job: StoredJob, run_at: int) -> bool:
@@ -174,6 +188,25 @@ class BaseAdapter(ABC):
 
         For a thread of its own, which then calls ``close``.
         """
+        return False
+
+    #: Whether ``cancel`` does anything.
+    cancels = False
+
+    def cancel(self, id_: int) -> Cancellation:
+        """
+        Let a job not run: at once, or, while it runs, by asking it to end and ringing the bell.
+
+        Of one that was asked to end, whatever settles it but a success makes it cancelled.
+        """
+        return "gone"
+
+    def asked_to_end(self) -> Collection[tuple[int, int]]:
+        """The running jobs that were asked to end, by id and attempts."""
+        return ()
+
+    def is_asked_to_end(self, job: StoredJob) -> bool:
+        """Whether this run was."""
         return False
 
     #: Whether ``recover`` does anything.
@@ -296,14 +329,15 @@ class BaseAdapter(ABC):
             "job %d was no longer ours: its %s changed nothing", job.id, outcome.kind
         )
 
-    def ring(self, *, soon: bool = False) -> None:
+    def ring(self, *, soon: bool = False, to_end: bool = False) -> None:
         """
         Wake the workers that wait in ``run_directory``: to be called once jobs are stored.
 
-        *soon*: they are stored, but in a transaction that is still open.
+        *soon*: they are stored, but in a transaction that is still open. *to_end*: a running job
+        was asked to end.
         """
         if self.run_directory is not None:
-            ring(self.run_directory, soon=soon)
+            ring(self.run_directory, word=SOON if soon else END if to_end else NOW)
 
     def ring_ended(self) -> None:
         """Wake those who wait for the end of jobs: to be called once such are settled."""

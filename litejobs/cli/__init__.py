@@ -14,7 +14,7 @@ _MODULES = {
     "daemon": ("start", "stop", "restart", "systemd"),
     "status": ("status",),
     "look": ("list", "show"),
-    "change": ("retry", "clear", "vacuum"),
+    "change": ("retry", "cancel", "clear", "vacuum"),
     "queues": ("pause", "resume"),
     "generate": ("init", "generate"),
     "completion": ("completion",),

@@ -1,4 +1,4 @@
-"""retry, clear, vacuum: the commands that change what is stored."""
+"""retry, cancel, clear, vacuum: the commands that change what is stored."""
 
 import json
 from collections.abc import Sequence
@@ -63,6 +63,51 @@ def retry(
         count = len(ids)
     words = f"{count} {'job is' if count == 1 else 'jobs are'} to be tried again"
     click.echo(json.dumps({"retried": count}) if as_json else words)
+
+
+@click.command()
+@database_and_ids(required=False, metavar="[DATABASE] [ID]...")
+@project_options
+@click.option("--all", "everything", is_flag=True, help="All that wait to be run.")
+@click.option("--queue", "-q", metavar="NAME", help="With --all: only those of this queue.")
+@json_option
+def cancel(
+    words: Sequence[str],
+    app: str | None,
+    root: Path | None,
+    *,
+    everything: bool,
+    queue: str | None,
+    as_json: bool,
+) -> None:
+    """
+    Let jobs not run. One that runs is asked to end, and killed 2 seconds later.
+
+    They are kept as cancelled. With --all, jobs that run go on.
+
+    \b
+    Examples:
+      litejobs cancel db.sqlite 7 8
+      litejobs cancel --all --queue email
+    """
+    database, ids = split_words(words, "ID")
+    if everything == bool(ids):
+        taken = "" if database is None else f"; {database!r} is taken for the database"
+        raise UsageError(f"cancel takes [DATABASE] and the IDs of jobs, or --all{taken}")
+    if queue is not None and not everything:
+        raise UsageError("--queue goes with --all")
+    inspection = Inspection(project(database, app, root).storage())
+    if everything:
+        if queue is not None:
+            inspection.check_queue(queue)
+        cancelled, asked = inspection.cancel_all(queue), 0
+    else:
+        told = list(inspection.cancel(ids).values())
+        cancelled, asked = told.count("cancelled"), told.count("asked")
+    text = f"{cancelled} {'job is' if cancelled == 1 else 'jobs are'} cancelled"
+    if asked:
+        text += f", {asked} that {'runs is' if asked == 1 else 'run are'} asked to end"
+    click.echo(json.dumps({"cancelled": cancelled, "asked": asked}) if as_json else text)
 
 
 @click.command()

@@ -109,12 +109,16 @@ def show(words: Sequence[str], app: str | None, root: Path | None, *, as_json: b
     lines += [("attempts", str(record.attempts))]
     if record.progress is not None:
         lines.append(("progress", progress(record)))
-    for key in ("run_at", "locked_at", "failed_at", "finished_at", "created_at", "updated_at"):
+    for key in (
+        "run_at", "locked_at", "cancel_at", "failed_at", "finished_at", "created_at", "updated_at",
+    ):  # fmt: skip
         moment = getattr(record, key)
         if moment is not None:
             lines.append((key, f"{clock_time(moment)}  ({relative(moment, now)})"))
     if record.locked_by is not None:
         lines.append(("locked_by", printable(record.locked_by)))
+    if record.limit_key is not None:
+        lines.append(("limit_key", printable(record.limit_key)))
     lines.append(("handler", printable(record.handler)))
     for key, value in lines:
         click.echo(f"{key:<12}{value}")

@@ -1,4 +1,4 @@
-"""The performer's side of max_runtime: a signal that ends a job."""
+"""The performer's side of max_runtime and of cancelling: a signal that ends a job."""
 
 import signal
 import time
@@ -6,12 +6,13 @@ from collections.abc import Callable
 from types import FrameType
 from typing import TYPE_CHECKING
 
-from litejobs.errors import JobTimeout
+from litejobs.errors import JobCancelled, JobTimeout
 from litejobs.execution import Guard
 from litejobs.job import Limits, StoredJob
 from litejobs.performers.surroundings import bare_signal
 from litejobs.performers.wire import Begun
 from litejobs.rules.outcome import too_long
+from litejobs.run_directory.lease import Slot
 
 if TYPE_CHECKING:
     import asyncio
@@ -22,18 +23,28 @@ _SLOW = 0.1  # seconds of loading that the runner must not take for the job's
 
 class Alarm(Guard):
     """
-    Raises JobTimeout in a job whose time is over: once, in that attempt only.
+    Raises JobTimeout in a job whose time is over, or JobCancelled in one that is to end.
 
+    One of them, once, in that attempt only.
     For the main thread. A job may use the signal or the timer for itself: then it is not told, and
     the runner kills it after its grace.
     """
 
-    def __init__(self, expected: Limits | None, tell: Callable[[Begun], None]) -> None:
+    def __init__(
+        self,
+        expected: Limits | None,
+        tell: Callable[[Begun], None],
+        cancelled: Slot | None = None,
+    ) -> None:
         """
         *tell* the runner of jobs that begin late, or whose limits are not those *expected*.
 
-        None expects none, so that all are told of.
+        None expects none, so that all are told of. *cancelled* is where the runner notes which run
+        is to end, before it sends the signal.
         """
+        self._slot = cancelled
+        self._job: StoredJob | None = None  # None: none runs
+        self._to_cancel = (0, 0)  # the run that the runner named last
         self._expected = expected
         self._limits = Limits()
         self._is_expected = False
@@ -42,13 +53,16 @@ class Alarm(Guard):
         self._since = time.monotonic()
         self._deadline: float | None = None  # None: nothing is to be raised
         self._task: asyncio.Task[object] | None = None
+        # The runner may send the signal as soon as it has handed out a job.
+        bare_signal.signal(signal.SIGALRM, self._handler)
 
     def expect(self) -> None:
         """A job has come and will be loaded."""
         self._since = time.monotonic()
 
     def begin(self, job: StoredJob, name: str, limits: Limits) -> None:  # noqa: ARG002
-        self.timed_out = False
+        self.timed_out = self.cancelled = False
+        self._job = job
         now = time.monotonic()
         if limits is not self._limits:
             self._limits = limits
@@ -59,12 +73,14 @@ class Alarm(Guard):
         if self._is_displaced() or not self._rings_within(limits.max_runtime):
             bare_signal.signal(signal.SIGALRM, self._handler)
             self._wind(limits.max_runtime)
+        if self._to_cancel[0] == job.id:  # it was named before it began, if it is still
+            self._look()
 
     def awaits(self, task: "asyncio.Task[object]") -> None:
         self._task = task
 
     def end(self) -> None:
-        self._deadline = None  # from here on nothing is raised
+        self._deadline = self._job = None  # from here on nothing is raised
         self._task = None
         if self._is_displaced():  # what the job put there must not be called when it has ended
             bare_signal.signal(signal.SIGALRM, self._handler)
@@ -72,6 +88,12 @@ class Alarm(Guard):
     def close(self) -> None:
         """There will be no more jobs. A signal at the interpreter's very end would kill it."""
         self._wind(0)
+
+    def why_over(self) -> str:
+        """Why no other job is to run in this process after the last one; empty if one may."""
+        if self.timed_out:
+            return "timed out"
+        return "was cancelled" if self.cancelled else ""
 
     def _is_displaced(self) -> bool:
         """Whether the signal is not ours now: user code has taken it, or this is the first job."""
@@ -92,6 +114,7 @@ class Alarm(Guard):
         signal.setitimer(signal.ITIMER_REAL, min(seconds, _LONGEST))
 
     def _ring(self, _number: int, _frame: FrameType | None) -> None:
+        self._look()
         if self._deadline is None:  # the job has ended
             self._wind(0)  # it may have left a timer that rings again and again
             return
@@ -101,8 +124,23 @@ class Alarm(Guard):
             return
         self._deadline = None
         self.timed_out = True
+        self._raise(JobTimeout(too_long(self._limits)))
+
+    def _look(self) -> None:
+        """Raise in the job that runs, if it is the one that is to end and was not told before."""
+        if self._slot is None:
+            return
+        self._to_cancel = self._slot.read()
+        job = self._job
+        if job is None or (job.id, job.attempts) != self._to_cancel or self.why_over():
+            return
+        self._deadline = None
+        self.cancelled = True
+        self._raise(JobCancelled("cancelled while it ran"))
+
+    def _raise(self, reason: BaseException) -> None:
         if self._task is None or self._interrupts(self._task):
-            raise JobTimeout(too_long(self._limits))
+            raise reason
 
     @staticmethod
     def _interrupts(task: "asyncio.Task[object]") -> bool:

@@ -116,7 +116,7 @@ class _Performance:
         self._tokens = tokens
         os.register_at_fork(after_in_child=tokens.forget)
         self._slot = start.slot
-        self._alarm = Alarm(start.limits, channel.send)
+        self._alarm = Alarm(start.limits, channel.send, start.cancelled)
         atexit.register(self._alarm.close)
         self._tenure = Tenure(start.max_jobs, start.max_memory)
         self._surroundings = Surroundings()
@@ -151,7 +151,7 @@ class _Performance:
                 self._slot.note(job.id, job.attempts)
             self._alarm.expect()
             result = self._execution.run(job, self._alarm)
-            leaves = "timed out" if self._alarm.timed_out else self._tenure.why_over()
+            leaves = self._alarm.why_over() or self._tenure.why_over()
             self._unsaid += 1
             ended = job.id
             if job is chunk.jobs[-1] or leaves or result != self._usual:
@@ -185,7 +185,7 @@ def work(worker: InlineWorker, start: Start, channel: Channel) -> None:
     def after_job() -> None:
         nonlocal leaves
         tell(Over())
-        leaves = "timed out" if alarm.timed_out else tenure.why_over()
+        leaves = alarm.why_over() or tenure.why_over()
         if leaves and not worker.stopping.requested:
             worker.stop()
         surroundings.restore()

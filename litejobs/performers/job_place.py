@@ -1,6 +1,6 @@
 import math
 import time
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from itertools import accumulate
 
 import msgspec
@@ -42,6 +42,8 @@ class JobPlace(Place):
         self._moved_at = 0.0  # when a job was last seen to begin
         self._own: Limits | None = None  # of the job that runs, if the process told them
         self._usual = after_success(group.limits)
+        self._cancelled = (0, 0)  # the run that was told last to end, by id and attempts
+        self._cancelled_by = math.inf  # when it is killed, if it has not ended
 
     # What can begin here
 
@@ -151,12 +153,49 @@ class JobPlace(Place):
             return
         self._moved_at = time.monotonic()
         self._own = None
+        if self._cancelled_by < math.inf and not any(map(self.is_cancelled, self.tray.jobs)):
+            self._forget_cancelled()
         if self.tray.jobs:
             self.counts_from_now(self.group.limits)
         else:
             self.counts_no_more()
 
     # What does not end by itself
+
+    def cancel(self, runs: Collection[tuple[int, int]]) -> list[Settlement]:
+        """
+        Let these end, as far as they are here: the one that runs is told, others go back.
+
+        For when the process was heard just now.
+        """
+        if not any((job.id, job.attempts) in runs for job in self.tray.jobs):
+            return []
+        given_back = self.take_back()
+        running = self.tray.jobs[-1] if self.tray.jobs else None
+        if running is not None and (running.id, running.attempts) in runs:
+            self._tell_to_end(running)
+        return given_back
+
+    def _tell_to_end(self, job: StoredJob) -> None:
+        if self.is_cancelled(job) or self._start.cancelled is None or self.process is None:
+            return
+        self._cancelled = (job.id, job.attempts)
+        self._cancelled_by = time.monotonic() + defaults.TIMEOUT_GRACE
+        self._start.cancelled.note(*self._cancelled)  # first: the signal has it read
+        self.process.interrupt()
+
+    def _forget_cancelled(self) -> None:
+        """That run is over; one with the same id and attempts may come, if a person retries it."""
+        self._cancelled, self._cancelled_by = (0, 0), math.inf
+        if self._start.cancelled is not None:
+            self._start.cancelled.note(0, 0)
+
+    def is_cancelled(self, job: StoredJob) -> bool:
+        """Whether that run was told to end."""
+        return (job.id, job.attempts) == self._cancelled
+
+    def is_out_of_time(self) -> bool:
+        return super().is_out_of_time() or time.monotonic() >= self._cancelled_by
 
     def take_back(self) -> list[Settlement]:
         """What was not begun goes back."""
@@ -166,6 +205,7 @@ class JobPlace(Place):
     def take_running(self) -> StoredJob | None:
         """For after ``take_back``, when the process is gone: the job that ran, if one did."""
         self.counts_no_more()
+        self._cancelled_by = math.inf
         return self.tray.pop(self.tray.jobs[0].id) if self.tray.jobs else None
 
     def limits_of(self, job: StoredJob) -> Limits:
@@ -179,13 +219,15 @@ class JobPlace(Place):
         former, self.tray = self.tray, Tray()  # raises OSError before anything is closed
         former.close()
         self._own = None
+        self._forget_cancelled()
         reader = self.tray.tokens.reader
         start = msgspec.structs.replace(self._start, tokens=reader)
         return PerformerProcess(self.name, start, [*self._lease, reader], output=self._output)
 
     def patience(self) -> float:
         is_waiting = len(self.tray.jobs) > 1
-        return min(super().patience(), defaults.SILENCE if is_waiting else math.inf)
+        until_killed = max(0.0, self._cancelled_by - time.monotonic())
+        return min(super().patience(), defaults.SILENCE if is_waiting else math.inf, until_killed)
 
 
 def _most_bytes(text: str) -> int:

@@ -3,7 +3,7 @@
 import logging
 import random
 import selectors
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from contextlib import suppress
 
 from litejobs import defaults
@@ -17,7 +17,14 @@ from litejobs.performers.job_place import JobPlace
 from litejobs.performers.manifest import Manifest
 from litejobs.performers.wire import Begun, Cut, Done, Message, Mourned, Says
 from litejobs.row import job_name
-from litejobs.rules.outcome import after_crash, after_error, released, settled, too_long
+from litejobs.rules.outcome import (
+    after_cancel,
+    after_crash,
+    after_error,
+    released,
+    settled,
+    too_long,
+)  # fmt: skip
 from litejobs.rules.queues import takes, union
 
 log = logging.getLogger("litejobs")
@@ -90,6 +97,12 @@ class Performers(Crew[JobPlace]):
     def recall(self) -> None:
         for place in self.places:
             self._settlements += place.take_back()
+
+    def cancel(self, runs: Collection[tuple[int, int]]) -> None:
+        for place in self.places:
+            if place.tray.jobs and not place.hung_up:
+                self.listen(place)
+                self._settlements += place.cancel(runs)
 
     def collect(self) -> list[Settlement]:
         for place in self.places:
@@ -238,14 +251,17 @@ class Performers(Crew[JobPlace]):
 
     def _blame(self, place: JobPlace, job: StoredJob, error: str) -> None:
         limits = place.limits_of(job)
-        result = after_crash(
-            error,
-            attempts=job.attempts,
-            crashes=job.crashes,
-            limits=limits,
-            now=self._clock.now(),
-            chance=random.random(),  # noqa: S311  # spreads retries
-        )
+        if place.is_cancelled(job):
+            result = after_cancel(limits, how=f"; {error.partition(': ')[2]}")
+        else:
+            result = after_crash(
+                error,
+                attempts=job.attempts,
+                crashes=job.crashes,
+                limits=limits,
+                now=self._clock.now(),
+                chance=random.random(),  # noqa: S311  # spreads retries
+            )
         self._settle(job, limits, result)
 
     def _time_out(self, place: JobPlace) -> None:
@@ -255,19 +271,22 @@ class Performers(Crew[JobPlace]):
         job = self._take_all(place)
         if job is not None and not self._has_finished(job, place, "did not end in time"):
             limits = place.limits_of(job)
-            grace = f"{defaults.TIMEOUT_GRACE:g} s"
-            error = (
-                f"JobTimeout: {too_long(limits)}, did not end within {grace} more and was killed"
-            )
-            result = after_error(
-                error,
-                attempts=job.attempts,
-                limits=limits,
-                now=self._clock.now(),
-                chance=random.random(),  # noqa: S311  # as above
-            )
+            result = self._after_kill(job, limits, is_cancelled=place.is_cancelled(job))
             self._settle(job, limits, result)
         self.leave(place)
+
+    def _after_kill(self, job: StoredJob, limits: Limits, *, is_cancelled: bool) -> Outcome:
+        how = f", did not end within {defaults.TIMEOUT_GRACE:g} s more and was killed"
+        if is_cancelled:
+            return after_cancel(limits, how)
+        error = f"JobTimeout: {too_long(limits)}{how}"
+        return after_error(
+            error,
+            attempts=job.attempts,
+            limits=limits,
+            now=self._clock.now(),
+            chance=random.random(),  # noqa: S311  # as above
+        )
 
     def _settle(self, job: StoredJob, limits: Limits, result: Outcome) -> None:
         log_outcome(log, job, job_name(job.handler), limits.max_attempts, result)

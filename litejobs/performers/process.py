@@ -120,6 +120,12 @@ class PerformerProcess:
         self._ends_within(deadline - time.monotonic())
         self.kill()
 
+    def interrupt(self) -> None:
+        """Let it look whether the job that it runs was cancelled."""
+        if self._process.returncode is None:
+            with suppress(ProcessLookupError):
+                os.kill(self.pid, signal.SIGALRM)
+
     def kill(self) -> None:
         """End it at once, with all of its session; what it said can still be read."""
         if self._process.returncode is not None:

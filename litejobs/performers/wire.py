@@ -44,6 +44,7 @@ class Start(msgspec.Struct, frozen=True, tag=True):
     max_memory: int | None = None  # MiB; above them it is replaced
     tokens: int | None = None  # the descriptor of which it takes a byte for each job that it begins
     slot: Slot | None = None  # where it notes which job that is
+    cancelled: Slot | None = None  # where it finds, at a SIGALRM, which job is to end
 
 
 class Ready(msgspec.Struct, frozen=True, tag=True):

@@ -194,13 +194,12 @@ class Runner:
         bell = Bell(adapter.run_directory)
         stack.callback(bell.close)
         sleep_delay = min(group.sleep_delay for group, _, _ in seats)
-        soon = Soon(bell, sleep_delay)
-        selector.register(bell, selectors.EVENT_READ, soon.hear)
         lease = stack.enter_context(held_lease(adapter.run_directory))
         places = []
         for group, number, id_ in seats:
             name = worker_name(group.queues, id_)
-            start = self._start(number, group, slot=lease.new_slot())
+            slots = {"slot": lease.new_slot(), "cancelled": lease.new_slot()}
+            start = self._start(number, group, **slots)
             who, fds = locked_by(name, lease.name), lease.descriptors
             places.append(JobPlace(name, who, group, start, fds, output=self._output(name)))
         performers = Performers(
@@ -224,6 +223,8 @@ class Runner:
             code_has_changed=SourceWatch(Path(self._source.start.root)).has_changed,
             on_settled=lambda settlements: self._tell([outcome for _, outcome in settlements]),
         )
+        soon = Soon(bell, sleep_delay, worker.heed_cancelled)
+        selector.register(bell, selectors.EVENT_READ, soon.hear)
         return worker, soon, adapter.count_due(performers.queues) if self._workoff else 0
 
     def _processes(

@@ -6,6 +6,7 @@ from litejobs.defaults import MAX_CRASHES
 from litejobs.job import Limits, Outcome
 from litejobs.rules.backoff import backoff, listed, spread
 
+CANCELLED = "JobCancelled: cancelled while it ran"
 _KEPT, _DELETED = Outcome("success"), Outcome("success", delete=True)
 
 
@@ -81,6 +82,11 @@ def after_crash(
         limits = replace(limits, max_attempts=attempts)
     ended = after_error(error, attempts=attempts, limits=limits, now=now, chance=chance)
     return ended._replace(crashed=True)
+
+
+def after_cancel(limits: Limits, how: str = "", text: str = "") -> Outcome:
+    """A job that was cancelled while it ran has ended: *how*, or as the whole *text* says."""
+    return _given_up(Outcome("cancelled", text or CANCELLED + how), limits)
 
 
 def too_long(limits: Limits) -> str:

@@ -26,7 +26,8 @@ if TYPE_CHECKING:
 
 #: The suffixes of the sockets of those who wait for jobs to do, and for jobs to end.
 TO_DO, ENDED = ".bell", ".ended"
-_NOW, _SOON = b"!", b"~"
+#: What a ring says: there are jobs; there soon are; a running one was asked to end.
+NOW, SOON, END = b"!", b"~", b"x"
 _TICK = 2000  # milliseconds; two changes closer than that may leave one mtime, by the file system
 log = logging.getLogger("litejobs")
 _LONGEST_ADDRESS = 100  # bytes; the systems allow 104 to 108, with the directory in them
@@ -51,28 +52,29 @@ class Bell:
     def fileno(self) -> int:
         return self._socket.fileno()
 
-    def drain(self) -> bool:
+    def drain(self) -> set[bytes]:
         """
         Take note of the rings so far: the next wait sleeps until the next one.
 
-        Whether one of them told of a job that may be seen only soon.
+        What they said, of NOW, SOON and END.
         """
-        is_soon = False
+        words = set()
         with suppress(BlockingIOError):
-            while rung := self._socket.recv(64):
-                is_soon = is_soon or rung == _SOON
-        return is_soon
+            while word := self._socket.recv(64):
+                words.add(word)
+        return words
 
     def close(self) -> None:
         self._socket.close()
         self._path.unlink(missing_ok=True)
 
 
-def ring(directory: str, suffix: str = TO_DO, *, soon: bool = False) -> None:
+def ring(directory: str, suffix: str = TO_DO, *, word: bytes = NOW) -> None:
     """
     Wake everyone who waits there for that. Never blocks and never fails.
 
-    *soon*: for a job that nobody sees before another's transaction is committed.
+    *word* is NOW; SOON, for a job that nobody sees before another's transaction is committed; or
+    END, for a running one that was asked to end.
     """
     tied = _tied.get((directory, suffix))
     if tied is None and not os.access(directory, os.F_OK):
@@ -84,7 +86,7 @@ def ring(directory: str, suffix: str = TO_DO, *, soon: bool = False) -> None:
     if tied is None or tied.mtime != mtime:
         tied = _tied[directory, suffix] = _tie_all(directory, suffix, mtime, tied)
     for rope in tied.ropes.values():
-        rope.pull(_SOON if soon else _NOW)
+        rope.pull(word)
 
 
 class _Rope:

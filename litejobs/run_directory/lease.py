@@ -43,6 +43,13 @@ class Slot(NamedTuple):
         with suppress(OSError):
             os.pwrite(self.descriptor, _RUN.pack(id_, attempts), self.number * _RUN.size)
 
+    def read(self) -> tuple[int, int]:
+        """What was noted last."""
+        try:
+            return _RUN.unpack(os.pread(self.descriptor, _RUN.size, self.number * _RUN.size))
+        except (OSError, struct.error):
+            return 0, 0
+
 
 class Lease:
     """The lock of this process in one run directory, or a name alone where there is none."""

@@ -4,7 +4,8 @@ import os
 import re
 import time
 from collections import defaultdict
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from datetime import timedelta
 from functools import cached_property
 from operator import attrgetter
@@ -24,7 +25,17 @@ from litejobs.adapters.sqlite.storing import have_limits, store, store_unique
 from litejobs.clock import Clock, SystemClock
 from litejobs.config import check_logger, with_checked_options
 from litejobs.errors import ConfigurationError, DatabaseFileError, JobStateError
-from litejobs.job import Find, Glimpse, Kept, Limits, NewJob, Outcome, Settlement, StoredJob
+from litejobs.job import (
+    Cancellation,
+    Find,
+    Glimpse,
+    Kept,
+    Limits,
+    NewJob,
+    Outcome,
+    Settlement,
+    StoredJob,
+)  # fmt: skip
 from litejobs.retention import Keep, check_retention
 from litejobs.rules.outcome import released
 from litejobs.rules.queues import takes, union
@@ -487,6 +498,41 @@ class SqliteAdapter(BaseAdapter):
     def overdue(self, job: StoredJob, text: str) -> bool:
         return self._settle(self.sql.overdue, job, error=text)
 
+    # Cancelling
+
+    cancels = True
+
+    def cancel(self, id_: int) -> Cancellation:
+        with self.transaction_that_settles():
+            told = self.cancel_within(id_)
+        if told == "asked":
+            self.ring(to_end=True)
+        return told
+
+    def cancel_within(self, id_: int) -> Cancellation:
+        """As ``cancel``, in the open transaction; if it is "asked", ring the bell after that."""
+        values = {"id": id_, "now": self.clock.now()}
+        if self.connection.settle(self.sql.cancel, values):
+            return "cancelled"
+        if self.connection.execute(self.sql.ask_to_end, values):
+            return "asked"
+        return "over" if self.connection.execute(self.sql.record, {"id": id_}) else "gone"
+
+    @contextmanager
+    def transaction_that_settles(self) -> Iterator[None]:
+        """All or nothing; then those are woken whose jobs have got a place by it."""
+        with self.connection.transaction():
+            yield
+        self.ring_ended()
+        self.ring_for_admitted()
+
+    def asked_to_end(self) -> Collection[tuple[int, int]]:
+        return set(self.connection.execute(self.sql.asked_to_end))
+
+    def is_asked_to_end(self, job: StoredJob) -> bool:
+        values = {"id": job.id, "worker": job.locked_by, "attempts": job.attempts}
+        return bool(self.connection.execute(self.sql.is_asked_to_end, values))
+
     recovers = True
 
     def recover(self, limits_of: Callable[[StoredJob], Limits | None]) -> list[Settlement]:
@@ -529,14 +575,14 @@ class SqliteAdapter(BaseAdapter):
 
     def reload(self) -> int:
         number, values = 0, {"now": self.clock.now(), "after": 0}
-        while ids := self.make_ready(self.sql.reload, defaults.CHANGE_BATCH, values):
+        while ids := self.change_batch(self.sql.reload, defaults.CHANGE_BATCH, values):
             number += len(ids)
             values["after"] = max(ids)  # none twice that others find unloadable again meanwhile
         return number
 
-    def make_ready(self, statement: str, limit: int, values: Mapping[str, Any]) -> list[int]:
+    def change_batch(self, statement: str, limit: int, values: Mapping[str, Any]) -> list[int]:
         """
-        Run a *statement* that makes jobs ready, at most *limit*; their ids.
+        Run a *statement* that changes jobs, at most *limit*, and may make some ready; their ids.
 
         For one of many batches: leaves a moment in which others get at the write lock.
         """

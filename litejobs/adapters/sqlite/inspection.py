@@ -11,6 +11,7 @@ from litejobs.adapters.sqlite import file, wal
 from litejobs.adapters.sqlite.adapter import SqliteAdapter
 from litejobs.adapters.sqlite.rows import STATES, text
 from litejobs.errors import JobNotFoundError, JobStateError
+from litejobs.job import Cancellation
 from litejobs.run_directory.lease import begun_by
 
 #: In which order the jobs of a queue are listed: what goes on, what comes next, what is over.
@@ -24,6 +25,7 @@ LISTED = (
     "cancelled",
     "succeeded",
 )
+_WAIT = ("waiting", "scheduled", "ready", "unloadable")
 _COUNTED = 1_000_000  # jobs that are counted in a tenth of a second
 _MAX_ID = _ALL = 2**63 - 1
 
@@ -46,6 +48,8 @@ class Record:
     created_at: int
     updated_at: int
     progress: str | None
+    cancel_at: int | None  # when it was asked to end, while it ran
+    limit_key: str | None
     handler: str
 
 
@@ -214,11 +218,46 @@ class Inspection:
     def _retry_place(self, state: int, queue: bytes, now: int) -> int:
         values = {"state": state, "queue": queue, "now": now}
         done, most = 0, self._count(state, queue, _ALL)  # those that fail again meanwhile come last
-        while ids := self._adapter.make_ready(
+        while ids := self._adapter.change_batch(
             self._sql.retry_some, min(defaults.CHANGE_BATCH, most - done), values
         ):
             done += len(ids)
         return done
+
+    def cancel(self, ids: Sequence[int]) -> dict[int, Cancellation]:
+        """
+        Cancel jobs, or ask those to end that run; all of them or, on an error, none.
+
+        Returns what came of each. Raises JobNotFoundError, or JobStateError for one that is over.
+        """
+        with self._adapter.transaction_that_settles():
+            told = {}
+            for id_ in ids:
+                told[id_] = self._adapter.cancel_within(id_)
+                if told[id_] == "gone":
+                    raise JobNotFoundError(f"there is no job {id_} in {self._adapter.path}")
+                if told[id_] == "over":
+                    state = self.record(id_).state
+                    raise JobStateError(f"job {id_} is {state}: there is nothing to cancel")
+        if "asked" in told.values():
+            self._adapter.ring(to_end=True)
+        return told
+
+    def cancel_all(self, queue: str | None = None) -> int:
+        """
+        Cancel all jobs that wait to be run, of one queue where that is given; how many there were.
+
+        In batches, as ``retry_all``. Jobs that run go on.
+        """
+        number = 0
+        for state, name in self._places():
+            if STATES[state] in _WAIT and queue in (None, text(name)):
+                values = {"state": state, "queue": name, "now": self._adapter.clock.now()}
+                while ids := self._adapter.change_batch(
+                    self._sql.cancel_some, defaults.CHANGE_BATCH, values
+                ):
+                    number += len(ids)
+        return number
 
     def orphans(self) -> list[int]:
         """The ids of running jobs whose worker process is gone."""

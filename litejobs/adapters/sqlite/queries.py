@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 _RECORD = """
   id, state, CAST(queue AS BLOB), priority, run_at, attempts, locked_at, CAST(locked_by AS BLOB),
   CAST(last_error AS BLOB), failed_at, finished_at, created_at, updated_at, CAST(progress AS BLOB),
-  CAST(handler AS BLOB)
+  cancel_at, CAST(limit_key AS BLOB), CAST(handler AS BLOB)
 """
 _NAMED = re.compile(r"^-- name: (\w+)\n", re.MULTILINE)
 

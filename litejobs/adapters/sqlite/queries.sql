@@ -150,9 +150,13 @@ WHERE id IN (SELECT value FROM json_each(:ids))
 RETURNING id;
 
 -- name: release
--- As delete, for jobs that were never begun, or are to be begun again.
+-- As delete, for jobs that were never begun, or are to be begun again. Of those that were asked to
+-- end none is, here and below.
 UPDATE {table} NOT INDEXED
-SET state = 1, attempts = max(attempts - 1, 0), progress = NULL,
+SET state = iif(cancel_at IS NULL, 1, 6), run_at = iif(cancel_at IS NULL, run_at, NULL),
+    finished_at = iif(cancel_at IS NULL, NULL, :now),
+    last_error = iif(cancel_at IS NULL, last_error, 'JobCancelled: given back by its worker'),
+    attempts = max(attempts - 1, 0), progress = NULL,
     locked_at = NULL, locked_by = NULL, updated_at = :now
 WHERE id IN (SELECT value FROM json_each(:ids))
   AND state = 2 AND locked_by = :worker AND attempts = :attempts
@@ -160,14 +164,16 @@ RETURNING id;
 
 -- name: error
 UPDATE {table}
-SET state = 0, run_at = :run_at, last_error = :error,
+SET state = iif(cancel_at IS NULL, 0, 6), run_at = iif(cancel_at IS NULL, :run_at, NULL),
+    finished_at = iif(cancel_at IS NULL, NULL, :now), last_error = :error,
     progress = NULL, locked_at = NULL, locked_by = NULL, updated_at = :now
 WHERE id = :id AND state = 2 AND locked_by = :worker AND attempts = :attempts
 RETURNING id;
 
 -- name: failure
 UPDATE {table}
-SET state = 5, failed_at = :now, finished_at = :now, expires_at = :expires_at, run_at = NULL,
+SET state = iif(cancel_at IS NULL, 5, 6), failed_at = iif(cancel_at IS NULL, :now, NULL),
+    finished_at = :now, expires_at = :expires_at, run_at = NULL,
     last_error = :error, locked_at = NULL, locked_by = NULL, updated_at = :now
 WHERE id = :id AND state = 2 AND locked_by = :worker AND attempts = :attempts
 RETURNING id;
@@ -181,15 +187,18 @@ RETURNING id;
 
 -- name: snooze
 UPDATE {table}
-SET state = 0, run_at = :run_at, attempts = max(attempts - 1, 0),
-    progress = NULL, locked_at = NULL, locked_by = NULL, updated_at = :now
+SET state = iif(cancel_at IS NULL, 0, 6), run_at = iif(cancel_at IS NULL, :run_at, NULL),
+    finished_at = iif(cancel_at IS NULL, NULL, :now),
+    last_error = iif(cancel_at IS NULL, last_error, 'JobCancelled: it wanted to be run later'),
+    attempts = max(attempts - 1, 0), progress = NULL, locked_at = NULL, locked_by = NULL, updated_at = :now
 WHERE id = :id AND state = 2 AND locked_by = :worker AND attempts = :attempts
 RETURNING id;
 
 -- name: unloadable
 UPDATE {table}
-SET state = 3, attempts = attempts - 1, last_error = :error,
-    progress = NULL, locked_at = NULL, locked_by = NULL, updated_at = :now
+SET state = iif(cancel_at IS NULL, 3, 6), run_at = iif(cancel_at IS NULL, run_at, NULL),
+    finished_at = iif(cancel_at IS NULL, NULL, :now), attempts = max(attempts - 1, 0),
+    last_error = :error, progress = NULL, locked_at = NULL, locked_by = NULL, updated_at = :now
 WHERE id = :id AND state = 2 AND locked_by = :worker AND attempts = :attempts
 RETURNING id;
 
@@ -201,11 +210,50 @@ SELECT EXISTS (SELECT 1 FROM {table}
 -- name: release_strays
 -- Locked for :workers (JSON list), but not among the jobs :known (JSON list of ids) to them.
 UPDATE {table}
-SET state = 1, attempts = max(attempts - 1, 0), progress = NULL,
+SET state = iif(cancel_at IS NULL, 1, 6), run_at = iif(cancel_at IS NULL, run_at, NULL),
+    finished_at = iif(cancel_at IS NULL, NULL, :now),
+    last_error = iif(cancel_at IS NULL, last_error, 'JobCancelled: given back by its worker'),
+    attempts = max(attempts - 1, 0), progress = NULL,
     locked_at = NULL, locked_by = NULL, updated_at = :now
 WHERE state = 2 AND locked_by IN (SELECT value FROM json_each(:workers))
   AND id NOT IN (SELECT value FROM json_each(:known))
 RETURNING id;
+
+-- name: cancel
+-- At once, if it has not begun.
+UPDATE {table}
+SET state = 6, finished_at = :now, run_at = NULL, updated_at = :now,
+    last_error = iif(attempts = 0, 'JobCancelled: cancelled before it began',
+                     'JobCancelled: cancelled while it waited to be tried again')
+WHERE id = :id AND state IN (-1, 0, 1, 3)
+RETURNING id;
+
+-- name: cancel_some
+-- Of one queue and state, in which jobs wait.
+UPDATE {table}
+SET state = 6, finished_at = :now, run_at = NULL, updated_at = :now,
+    last_error = iif(attempts = 0, 'JobCancelled: cancelled before it began',
+                     'JobCancelled: cancelled while it waited to be tried again')
+WHERE id IN (SELECT * FROM (SELECT id FROM {table}
+                            WHERE :state = 1 AND state = 1 AND queue = CAST(:queue AS TEXT)
+                            LIMIT :limit)
+             UNION ALL
+             SELECT * FROM (SELECT id FROM {table}
+                            WHERE state NOT BETWEEN 1 AND 2 AND state = :state
+                              AND queue = CAST(:queue AS TEXT)
+                            LIMIT :limit))
+RETURNING id;
+
+-- name: ask_to_end
+UPDATE {table} SET cancel_at = ifnull(cancel_at, :now) WHERE id = :id AND state = 2 RETURNING id;
+
+-- name: asked_to_end
+SELECT id, attempts FROM {table} WHERE state = 2 AND cancel_at IS NOT NULL;
+
+-- name: is_asked_to_end
+SELECT 1 FROM {table}
+WHERE id = :id AND state = 2 AND locked_by = :worker AND attempts = :attempts
+  AND cancel_at IS NOT NULL;
 
 -- name: holders
 -- Who holds running jobs: one index seek for each.
@@ -254,8 +302,8 @@ RETURNING id;
 -- A person wants these again, at once and with all attempts: failed, unloadable, cancelled, or
 -- waiting out a backoff.
 UPDATE OR IGNORE {table}
-SET state = 1, run_at = :now, attempts = 0, crashes = 0, failed_at = NULL, finished_at = NULL,
-    expires_at = NULL, progress = NULL, updated_at = :now
+SET state = 1, run_at = :now, attempts = 0, crashes = 0, cancel_at = NULL, failed_at = NULL,
+    finished_at = NULL, expires_at = NULL, progress = NULL, updated_at = :now
 WHERE id = :id AND (state IN (3, 5, 6) OR (state = 0 AND attempts > 0))
 RETURNING id;
 
@@ -263,8 +311,8 @@ RETURNING id;
 -- Of one queue and state, failed or unloadable: those that wait longest. None whose key a live one
 -- has, and of several with one key the first.
 UPDATE OR IGNORE {table}
-SET state = 1, run_at = :now, attempts = 0, crashes = 0, failed_at = NULL, finished_at = NULL,
-    expires_at = NULL, progress = NULL, updated_at = :now
+SET state = 1, run_at = :now, attempts = 0, crashes = 0, cancel_at = NULL, failed_at = NULL,
+    finished_at = NULL, expires_at = NULL, progress = NULL, updated_at = :now
 WHERE id IN (SELECT id FROM {table} j
              WHERE state NOT BETWEEN 1 AND 2 AND state = :state AND queue = CAST(:queue AS TEXT)
                AND (state = 3 OR unique_key IS NULL
@@ -276,8 +324,8 @@ RETURNING id;
 -- name: take_back
 -- A person wants this again, and the worker that had it is gone.
 UPDATE {table}
-SET state = 1, run_at = :now, attempts = 0, crashes = 0, locked_at = NULL, locked_by = NULL,
-    progress = NULL, updated_at = :now
+SET state = 1, run_at = :now, attempts = 0, crashes = 0, cancel_at = NULL, locked_at = NULL,
+    locked_by = NULL, progress = NULL, updated_at = :now
 WHERE id = :id AND state = 2 AND locked_by = :worker
 RETURNING id;
 

@@ -23,6 +23,7 @@ CREATE TABLE {table} (
               -- milliseconds after a success in which the key is still taken
   limit_key   TEXT,                              -- at most limit_max of it are ready or running
   limit_max   INTEGER,
+  cancel_at   INTEGER,                           -- when it was asked to end, while it ran
   created_at  INTEGER NOT NULL
               DEFAULT (CAST((julianday('now') - 2440587.5) * 86400000 AS INTEGER)),
   updated_at  INTEGER NOT NULL

@@ -1,0 +1,394 @@
+"""Jobs that somebody cancels: before they run, while they run, and just as they end."""
+
+import threading
+
+import pytest
+from helpers import Jobs, wait_until
+
+from litejobs import (
+    ConfigurationError,
+    JobCancelled,
+    JobManager,
+    SqliteAdapter,
+    current_job,
+    overdue,
+)
+from litejobs.adapters.sqlite.inspection import Inspection
+from litejobs.errors import JobNotFoundError, JobStateError
+from litejobs.job import Find, Limits, NewJob, Outcome
+from litejobs.run_directory.bell import END, Bell
+from litejobs.testing import ManualClock
+
+CANCELLED, FOUND = 6, 2
+
+
+def schedule(adapter, wait=0, queue="default", limit_key=None):
+    now = adapter.clock.now()
+    limit = (limit_key, 1) if limit_key else ()
+    return adapter.schedule([NewJob("{}", queue, 50, now + 1000 * wait, *limit)])[0]
+
+
+def find(adapter):
+    [job] = adapter.find(worker="w", queues=("*",), max_runtime=60)
+    return job
+
+
+def row(adapter, id_, columns="state, run_at, locked_by"):
+    [values] = adapter.connection.execute(f"SELECT {columns} FROM {adapter.table} WHERE id = {id_}")
+    return values
+
+
+# Before it runs
+
+
+@pytest.mark.parametrize("wait", [0, 60], ids=["ready", "scheduled"])
+def test_a_job_that_has_not_begun_is_cancelled_at_once_and_kept(adapter, clock, wait):
+    id_ = schedule(adapter, wait)
+
+    assert adapter.cancel(id_) == "cancelled"
+
+    columns = "state, run_at, finished_at, failed_at, last_error"
+    text = "JobCancelled: cancelled before it began"
+    assert row(adapter, id_, columns) == (CANCELLED, None, clock.now(), None, text)
+    assert not adapter.is_due(("*",))
+
+
+def test_a_job_that_does_not_load_or_waits_for_its_retry_is_cancelled_at_once(adapter):
+    for settle in (
+        lambda job: adapter.unloadable(job, "gone"),
+        lambda job: adapter.error(job, "oh", 9),
+    ):
+        id_ = schedule(adapter)
+        settle(find(adapter))
+
+        assert adapter.cancel(id_) == "cancelled"
+
+    assert row(adapter, 2, "last_error") == (
+        "JobCancelled: cancelled while it waited to be tried again",
+    )
+
+
+def test_a_job_that_waits_for_its_limit_is_cancelled_and_gives_its_place_back(adapter):
+    first, second, third = [schedule(adapter, limit_key="k") for _ in range(3)]
+
+    assert [adapter.cancel(second), adapter.cancel(first)] == ["cancelled", "cancelled"]
+
+    assert row(adapter, third, "state") == (1,)
+
+
+def test_what_is_over_or_was_never_there_cannot_be_cancelled(adapter):
+    id_ = schedule(adapter)
+    adapter.success(find(adapter), delete=False)
+
+    assert adapter.cancel(id_) == "over"
+    assert adapter.cancel(99) == "gone"
+    schedule(adapter)
+    assert [adapter.cancel(2), adapter.cancel(2)] == ["cancelled", "over"]
+
+
+# While it runs: what the row says
+
+
+def test_a_running_job_is_asked_to_end_once_and_again(adapter, clock):
+    id_ = schedule(adapter)
+    job = find(adapter)
+    asked = clock.now()
+
+    assert adapter.cancel(id_) == "asked"
+    clock.advance(seconds=1)
+    assert adapter.cancel(id_) == "asked"
+
+    assert row(adapter, id_, "state, cancel_at") == (FOUND, asked)
+    assert adapter.asked_to_end() == {(id_, 1)}
+    assert adapter.is_asked_to_end(job)
+    assert not adapter.is_asked_to_end(job._replace(attempts=2))
+
+
+@pytest.mark.parametrize(
+    "outcome",
+    [
+        Outcome("error", "oh", run_at=5),
+        Outcome("error", "oh", run_at=5, crashed=True),
+        Outcome("failure", "oh"),
+        Outcome("unloadable", "oh"),
+        Outcome("released"),
+        Outcome("cancelled", "oh"),
+    ],
+    ids=str,
+)
+def test_whatever_settles_a_job_that_was_asked_to_end_cancels_it(adapter, clock, outcome):
+    id_ = schedule(adapter)
+    job = find(adapter)
+    adapter.cancel(id_)
+
+    assert adapter.exchange([(job, outcome)], [Find("w", ("*",), 60)]) == [[]]
+
+    assert row(adapter, id_) == (CANCELLED, None, None)
+    assert row(adapter, id_, "finished_at, failed_at") == (clock.now(), None)
+
+
+@pytest.mark.parametrize("delete", [True, False])
+def test_but_a_success_is_one(adapter, delete):
+    id_ = schedule(adapter)
+    job = find(adapter)
+    adapter.cancel(id_)
+
+    assert adapter.success(job, delete=delete)
+
+    assert Inspection(adapter).counts().queues == ({} if delete else {"default": {"succeeded": 1}})
+
+
+def test_a_job_of_a_dead_worker_that_was_asked_to_end_is_not_tried_again(adapter, monkeypatch):
+    id_ = schedule(adapter)
+    find(adapter)
+    adapter.cancel(id_)
+    monkeypatch.setattr(adapter, "is_dead", lambda _worker: True)
+
+    adapter.recover(lambda _job: Limits())
+
+    assert row(adapter, id_) == (CANCELLED, None, None)
+
+
+def test_strays_that_were_asked_to_end_are_cancelled(adapter):
+    id_ = schedule(adapter)
+    find(adapter)
+    adapter.cancel(id_)
+
+    adapter.release_strays({"w"}, ())
+
+    assert row(adapter, id_) == (CANCELLED, None, None)
+
+
+def test_a_cancelled_job_that_a_person_retries_is_not_asked_to_end_any_more(adapter):
+    id_ = schedule(adapter)
+    job = find(adapter)
+    adapter.cancel(id_)
+    adapter.error(job, "oh", 5)
+
+    Inspection(adapter).retry([id_])
+
+    assert find(adapter).id == id_
+    assert not adapter.asked_to_end()
+
+
+def test_only_a_wish_to_end_is_heard_as_one(adapter):
+    id_ = schedule(adapter)
+    find(adapter)
+    bell = Bell(adapter.run_directory)
+
+    schedule(adapter)
+    assert END not in bell.drain()
+    adapter.cancel(id_)
+    assert END in bell.drain()
+
+    bell.close()
+
+
+# By hand
+
+
+def test_several_are_cancelled_or_none(adapter):
+    first, second = schedule(adapter), schedule(adapter)
+    inspection = Inspection(adapter)
+
+    with pytest.raises(JobNotFoundError, match="there is no job 99"):
+        inspection.cancel([first, 99])
+    assert row(adapter, first, "state") == (1,)
+
+    assert inspection.cancel([first, second]) == {first: "cancelled", second: "cancelled"}
+    with pytest.raises(JobStateError, match=f"job {first} is cancelled: there is nothing to"):
+        inspection.cancel([first])
+
+
+def test_all_that_wait_are_cancelled_but_not_those_that_run(adapter):
+    find_me = schedule(adapter)
+    find(adapter)
+    schedule(adapter)
+    schedule(adapter, wait=9)
+    schedule(adapter, queue="email")
+    for _ in range(3):
+        schedule(adapter, queue="email", limit_key="k")
+    inspection = Inspection(adapter)
+
+    assert inspection.cancel_all("email") == 4
+    assert inspection.cancel_all() == 2
+
+    assert inspection.counts().queues == {
+        "default": {"running": 1, "cancelled": 2}, "email": {"cancelled": 4},
+    }  # fmt: skip
+    assert row(adapter, find_me, "cancel_at") == (None,)
+
+
+# On threads
+
+here = {}
+
+
+def looks():
+    here["before"] = current_job().is_cancelled
+    here["manager"].cancel(current_job().id)
+    here["at once"] = current_job().is_cancelled
+    here["monotonic"].advance(seconds=1)
+    here["later"] = current_job().is_cancelled
+    raise JobCancelled
+
+
+def heeds_it_not():
+    here["manager"].cancel(current_job().id)
+    assert current_job().is_cancelled
+
+
+@pytest.fixture
+def threads(adapter, clock, monkeypatch):
+    """A manager, whose workers run here; time stands still but for its clock *monotonic*."""
+    here["monotonic"] = monotonic = ManualClock()
+    monkeypatch.setattr(overdue.time, "monotonic", lambda: monotonic.now() / 1000)
+    here["manager"] = JobManager({"sqlite": adapter}, clock=clock)
+    yield here["manager"]
+    here.clear()
+
+
+def test_a_job_on_a_thread_sees_that_it_is_cancelled_and_ends(threads, adapter):
+    later = threads.create_scheduler()
+    id_ = later(threads.create_job(perform=looks)).id
+
+    threads.create_worker(0, 0, workoff=True).run()
+
+    assert [here[when] for when in ("before", "at once", "later")] == [False, False, True]
+    state, text = row(adapter, id_, "state, last_error")
+    assert state == CANCELLED
+    assert text.startswith("JobCancelled: cancelled while it ran\n\nTraceback")
+
+
+def test_a_job_on_a_thread_that_returns_has_succeeded(threads, adapter):
+    later = threads.create_scheduler()
+    later(threads.create_job(perform=heeds_it_not))
+
+    threads.create_worker(0, 0, workoff=True).run()
+
+    assert Inspection(adapter).counts().queues == {}
+
+
+def test_a_manager_tells_whether_there_was_anything_to_cancel(threads, adapter, monkeypatch):
+    id_ = schedule(adapter)
+
+    assert [threads.cancel(id_), threads.cancel(id_), threads.cancel(99)] == [True, False, False]
+    monkeypatch.setattr(type(adapter), "cancels", False)
+    with pytest.raises(ConfigurationError, match="cannot cancel jobs"):
+        threads.cancel(id_)
+
+
+# In processes
+
+SCRIPT = """
+import asyncio, time
+from pathlib import Path
+
+from litejobs import JobCancelled
+
+here = Path(__file__).parent
+
+def note(word):
+    with (here / "done.txt").open("a") as file:
+        print(word, file=file, flush=True)
+
+def goes_wrong():
+    note("begun")
+    try:
+        time.sleep(60)
+    finally:
+        note("put away")
+        raise ValueError("in its clean-up")
+
+def gives_in():
+    note("begun")
+    try:
+        time.sleep(60)
+    except JobCancelled:
+        note("done after all")
+
+async def awaits():
+    note("begun")
+    await asyncio.sleep(60)
+
+def heedless():
+    note("begun")
+    while True:
+        try:
+            time.sleep(60)
+        except JobCancelled:
+            note("so what")
+
+def quick():
+    note("quick")
+"""
+
+
+def test_a_running_job_ends_as_it_will_or_is_killed_and_the_next_one_runs(project):
+    """One worker process, to which one job after the other is given and cancelled."""
+    project.write("script.py", SCRIPT)
+    jobs = Jobs(project)
+    names = ("goes_wrong", "gives_in", "awaits", "heedless")
+    stored = {name: jobs.store(name) for name in names}
+    jobs.store("quick")
+    adapter = SqliteAdapter(jobs.file)
+    worker = project.start_litejobs("work", "db.sqlite")
+    try:
+        for number, id_ in enumerate(stored.values(), 1):
+            wait_until(lambda number=number: project.read("done.txt").count("begun") == number)
+            assert adapter.cancel(id_) == "asked"
+        wait_until(lambda: "quick" in project.read("done.txt") and len(jobs.rows()) == 3)
+    finally:
+        adapter.close()
+        worker.terminate()
+        _, log = worker.communicate()
+
+    ended = {id_: (state, error) for id_, state, error in jobs.rows("id, state, last_error")}
+    what = "JobCancelled: cancelled while it ran"
+    assert {id_: (state, error.split("\n")[0]) for id_, (state, error) in ended.items()} == {
+        stored["goes_wrong"]: (CANCELLED, what),
+        stored["awaits"]: (CANCELLED, what),
+        stored["heedless"]: (CANCELLED, f"{what}, did not end within 2 s more and was killed"),
+    }, log
+    assert "ValueError: in its clean-up" in ended[stored["goes_wrong"]][1]
+    assert project.read("done.txt").split("\n").count("so what") == 1
+    assert {"put away", "done after all"} <= set(project.read("done.txt").split("\n"))
+    assert f"job {stored['awaits']} awaits is cancelled: {what}" in log
+
+
+def test_the_command_tells_what_came_of_it(project):
+    jobs = Jobs(project)
+    first, second = jobs.store("greet"), jobs.store("greet")
+    adapter = SqliteAdapter(jobs.file)
+    find(adapter)
+    adapter.close()
+
+    told = project.litejobs("cancel", "db.sqlite", first, second)
+    refused = project.litejobs("cancel", "db.sqlite", second, code=1)
+
+    assert told.out == "1 job is cancelled, 1 that runs is asked to end\n"
+    assert refused.sentence.endswith(f"job {second} is cancelled: there is nothing to cancel")
+
+
+def test_cancel_against_settle_has_one_outcome_and_its_caller_knows_which(adapter, database, clock):
+    """The cancelling thread and the settling one begin together, again and again."""
+    told, results = [], []
+    for _ in range(20):
+        id_ = schedule(adapter)
+        job = find(adapter)
+        together = threading.Barrier(2)
+
+        def cancel(id_=id_, together=together):
+            together.wait()
+            told.append(adapter.cancel(id_))
+            adapter.close()
+
+        thread = threading.Thread(target=cancel)
+        thread.start()
+        together.wait()
+        assert adapter.error(job, "oh", clock.now() + 1_000_000)
+        thread.join()
+        results.append(row(adapter, id_, "state")[0])
+
+    assert results == [CANCELLED] * 20
+    assert set(told) <= {"asked", "cancelled"}
