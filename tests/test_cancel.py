@@ -1,6 +1,9 @@
 """Jobs that somebody cancels: before they run, while they run, and just as they end."""
 
+import logging
+import signal
 import threading
+from contextlib import suppress
 
 import pytest
 from helpers import Jobs, wait_until
@@ -15,8 +18,12 @@ from litejobs import (
 )
 from litejobs.adapters.sqlite.inspection import Inspection
 from litejobs.errors import JobNotFoundError, JobStateError
-from litejobs.job import Find, Limits, NewJob, Outcome
+from litejobs.execution import Execution
+from litejobs.job import Find, Limits, NewJob, Outcome, StoredJob
+from litejobs.loader import Call
+from litejobs.performers.alarm import Alarm
 from litejobs.run_directory.bell import END, Bell
+from litejobs.run_directory.lease import Slot
 from litejobs.testing import ManualClock
 
 CANCELLED, FOUND = 6, 2
@@ -157,6 +164,7 @@ def test_strays_that_were_asked_to_end_are_cancelled(adapter):
     adapter.release_strays({"w"}, ())
 
     assert row(adapter, id_) == (CANCELLED, None, None)
+    assert row(adapter, id_, "last_error") == ("JobCancelled: given back by its worker",)
 
 
 def test_a_cancelled_job_that_a_person_retries_is_not_asked_to_end_any_more(adapter):
@@ -276,6 +284,76 @@ def test_a_manager_tells_whether_there_was_anything_to_cancel(threads, adapter, 
     monkeypatch.setattr(type(adapter), "cancels", False)
     with pytest.raises(ConfigurationError, match="cannot cancel jobs"):
         threads.cancel(id_)
+
+
+# In a performer: only the run that is named
+
+
+@pytest.fixture
+def performer(clock, tmp_path):
+    """Runs jobs of the id 7 as a performer does; *cancel* is what the runner does then."""
+    before = signal.getsignal(signal.SIGALRM)
+    with (tmp_path / "slots").open("w+b") as file:
+        performer = Performer(Slot(file.fileno(), 0), clock)
+        yield performer
+        performer.alarm.close()
+    signal.signal(signal.SIGALRM, before)
+
+
+class Performer:
+    def __init__(self, slot, clock):
+        self.slot = slot
+        self.alarm = Alarm(Limits(), [].append, slot)
+        self.execution = Execution(self, Limits(), clock, logging.getLogger("litejobs"))
+
+    def load(self, _handler):
+        return Call("job", self.function, [], {}, {})
+
+    def cancel(self, id_, attempts):
+        self.slot.note(id_, attempts)
+        signal.raise_signal(signal.SIGALRM)
+
+    def __call__(self, function, attempts=1):
+        self.function = function
+        return self.execution.run(StoredJob(7, "q", 50, 0, attempts, "me", "{}"), self.alarm)
+
+
+def test_the_run_that_is_named_is_told(performer):
+    outcome = performer(lambda: performer.cancel(7, 1))
+
+    assert outcome.kind == "cancelled"
+    assert performer.alarm.why_over() == "was cancelled"
+
+
+@pytest.mark.parametrize("run", [(8, 1), (7, 2)], ids=["another job", "another attempt"])
+def test_no_other_run_is_told(performer, run):
+    assert performer(lambda: performer.cancel(*run)).kind == "success"
+    assert performer.alarm.why_over() == ""
+
+
+def test_a_run_that_was_named_before_it_began_is_told_as_it_begins(performer):
+    ran = []
+    performer.cancel(7, 1)
+
+    assert performer(lambda: ran.append(1)).kind == "cancelled"
+
+    assert ran == []
+
+
+def test_a_later_run_with_the_same_numbers_is_not_told(performer):
+    performer.cancel(7, 1)
+    performer.slot.note(0, 0)
+
+    assert performer(lambda: None).kind == "success"
+
+
+def test_a_job_is_told_once(performer):
+    def heedless():
+        with suppress(JobCancelled):
+            performer.cancel(7, 1)
+        performer.cancel(7, 1)
+
+    assert performer(heedless).kind == "success"
 
 
 # In processes

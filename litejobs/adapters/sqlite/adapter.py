@@ -487,7 +487,9 @@ class SqliteAdapter(BaseAdapter):
             "known": json.dumps(sorted(known)),
             "now": self.clock.now(),
         }
-        return len(self.connection.execute(self.sql.release_strays, values))
+        number = len(self.connection.settle(self.sql.release_strays, values))
+        self.ring_for_admitted()
+        return number
 
     def crash(self, job: StoredJob) -> None:
         self._settle(self.sql.crash, job)

@@ -94,7 +94,8 @@ UPDATE {table} SET state = 1, updated_at = :now
 WHERE id IN (SELECT id FROM {table} WHERE state = 0 AND run_at <= :now ORDER BY run_at LIMIT :limit);
 
 -- name: find
--- Lock the next :limit jobs of a queue, if it is not paused. RETURNING comes back in id order, so the caller sorts.
+-- Lock the next :limit jobs of a queue, if it is not paused. RETURNING comes back in id order, so
+-- the caller sorts.
 UPDATE {table}
 SET state = 2, attempts = min(attempts, 999999999) + 1, locked_at = :now, locked_by = :worker, updated_at = :now
 WHERE id IN (SELECT id FROM {table} WHERE state = 1 AND queue = CAST(:queue AS TEXT)
