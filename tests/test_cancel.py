@@ -3,6 +3,7 @@
 import logging
 import signal
 import threading
+import time
 from contextlib import suppress
 
 import pytest
@@ -22,6 +23,10 @@ from litejobs.execution import Execution
 from litejobs.job import Find, Limits, NewJob, Outcome, StoredJob
 from litejobs.loader import Call
 from litejobs.performers.alarm import Alarm
+from litejobs.performers.job_place import JobPlace
+from litejobs.performers.manifest import Group
+from litejobs.performers.tokens import Taker
+from litejobs.performers.wire import Done, Start
 from litejobs.run_directory.bell import END, Bell
 from litejobs.run_directory.lease import Slot
 from litejobs.testing import ManualClock
@@ -354,6 +359,50 @@ def test_a_job_is_told_once(performer):
         performer.cancel(7, 1)
 
     assert performer(heedless).kind == "success"
+
+
+# At the runner's side
+
+
+class Process:
+    pid = 1
+    interrupts = 0
+
+    def send(self, _message):
+        return True
+
+    def interrupt(self):
+        self.interrupts += 1
+
+
+@pytest.fixture
+def place(performer):
+    group = Group("sqlite", ("*",), 1, Limits(), 5)
+    start = Start(None, "", None, 0, 0, cancelled=performer.slot)
+    place = JobPlace("worker", "me", group, start)
+    place.process = Process()
+    yield place
+    place.tray.close()
+
+
+def test_a_place_names_the_run_that_goes_on_until_it_has_ended(place, performer, monkeypatch):
+    first, second, third = (StoredJob(n, "q", 50, 0, 1, "me", "{}") for n in (5, 6, 7))
+    place.begin([first, second, third])
+    for _ in "first", "second":
+        Taker(place.tray.tokens.reader).take()
+
+    assert place.cancel({(6, 1), (7, 1), (9, 1)}) == [(third, Outcome("released"))]
+    assert place.cancel({(6, 1)}) == []
+    place.begun(6, Limits())
+    assert (performer.slot.read(), place.process.interrupts) == ((6, 1), 1)
+    later = time.monotonic() + 2.1
+    monkeypatch.setattr(time, "monotonic", lambda: later)
+    assert place.is_out_of_time()
+
+    place.done(Done(6, Outcome("success")))
+
+    assert performer.slot.read() == (0, 0)
+    assert not place.is_out_of_time()
 
 
 # In processes

@@ -42,7 +42,8 @@ CREATE INDEX {table}_running    ON {table} (locked_by)   WHERE state = 2;
 -- In the next two NOT BETWEEN: beside `state >= 3` SQLite may seek by that rather than by the one
 -- state that is asked for, and NOT IN makes a list of the values for each row that is written.
 
--- What no worker takes up: unloadable jobs by id, for they have no finished_at, and finished ones.
+-- What no worker takes up: waiting and unloadable jobs by id, for they have no finished_at, and
+-- finished ones.
 CREATE INDEX {table}_ended      ON {table} (state, finished_at)
   WHERE state NOT BETWEEN 0 AND 2;
 
