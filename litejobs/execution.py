@@ -86,6 +86,7 @@ class Execution:
         self.logger = logger
         self._around = around
         self._finishing = Finishing(storage)
+        self._finish = self._finishing.finish
         self._hooks = hooks
         self.progress = Progress()
         self._loop: asyncio.Runner | None = None
@@ -105,7 +106,8 @@ class Execution:
         if is_told:
             what = (job.id, call.name, job.attempts, limits.max_attempts)
             self._log("job %d %s started (attempt %d of %d)", *what)
-        token = self._entered(job, limits, guard)
+        now = self._clock.now()
+        token = context.running.set((job, limits, now, self._finish, self.progress, guard))
         try:
             raised, value = self._perform(job, call, limits, guard, chain)
             has_finished = self._finishing.job is job
@@ -135,14 +137,6 @@ class Execution:
         finally:
             context.running.reset(token)
         return result if self.progress.last is None else self._with_last_word(job, result)
-
-    def _entered(
-        self, job: StoredJob, limits: Limits, guard: Guard
-    ) -> "contextvars.Token[context.Run | None]":
-        """What ``current_job`` tells from now on."""
-        now = self._clock.now()
-        run = (job, limits, now, self._finishing.finish, self.progress, guard)
-        return context.running.set(run)
 
     def _with_last_word(self, job: StoredJob, result: Outcome) -> Outcome:
         """How far the job was, if its row is to show it."""
@@ -174,7 +168,8 @@ class Execution:
         if chain is None:
             return
         died = JobDiedError(error.partition("\n")[0])
-        token = self._entered(job, limits, _UNLIMITED)
+        now = self._clock.now()
+        token = context.running.set((job, limits, now, self._finish, self.progress, _UNLIMITED))
         try:
             run = _job_run(job, call, limits, None, died, 0.0)
             chain.after(("after_failure",), self._around, run, self.logger)

@@ -12,11 +12,10 @@ _KEPT, _DELETED = Outcome("success"), Outcome("success", delete=True)
 
 def after_success(limits: Limits) -> Outcome:
     """The job did what it was to do."""
-    match limits.delete_successful_jobs:
-        case bool(is_deleted):
-            return _DELETED if is_deleted else _KEPT
-        case seconds:
-            return Outcome("success", keep=seconds)
+    seconds = limits.delete_successful_jobs
+    if seconds is True:  # by far the most
+        return _DELETED
+    return _KEPT if seconds is False else Outcome("success", keep=seconds)
 
 
 def settled() -> Outcome:
