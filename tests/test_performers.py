@@ -1662,7 +1662,7 @@ def test_a_performer_tells_what_its_app_is(project, alone):
     project.write(
         "app.py",
         """
-        from litejobs import BaseAdapter, JobManager, SqliteAdapter, WorkerGroup
+        from litejobs import BaseAdapter, JobManager, Keep, SqliteAdapter, WorkerGroup
 
         class Plain(BaseAdapter):
             schedule = find = success = error = failure = clear = None
