@@ -27,7 +27,7 @@ def union(*selections: Sequence[str]) -> frozenset[str]:
     The selection of what at least one of *selections* takes.
 
     >>> sorted(union(("*", "!slow", "!huge"), ("slow",)))
-    ['!huge', '*']
+    ['!huge', '*', 'slow']
     """
     names = frozenset(name for one in selections for name in one)
     return frozenset(

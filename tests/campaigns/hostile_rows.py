@@ -163,7 +163,7 @@ class Maker:
 
     def resting(self, number):
         """Rows that no worker is to begin; and such as it finds in a state that none leaves."""
-        texts = {"last_error": self.text(), "options": self.text(), "result": self.text()}
+        texts = {"last_error": self.text(), "progress": self.text(), "result": self.text()}
         text = handler("other", *WAYS[0], self.values())
         kind = number // 10 % 5
         if kind == 0:
@@ -179,7 +179,8 @@ class Maker:
             columns |= {"attempts": self.chance.choice((0, 1, 10**9)), "crashes": 2**63 - 1}
         else:
             columns, end = {"attempts": 10**9, "state": self.chance.randrange(2)}, "gone"
-        ends = ("taken back", "gone") if end == "taken back" else (end,)
+        may_go = end == "taken back" or columns.get("state") == 4  # for so long it is not kept
+        ends = (end, "gone") if may_go else (end,)
         return Row(stored(text), ends, columns=texts | columns)
 
     def bad(self, text):
@@ -190,7 +191,11 @@ class Maker:
         odd = self.chance.random() < 0.3
         columns = {"run_at": pick(PAST), "state": self.chance.randrange(2)}
         if odd:
-            columns |= {"queue": pick(QUEUES), "priority": pick(PRIORITIES), "options": self.text()}
+            columns |= {
+                "queue": pick(QUEUES),
+                "priority": pick(PRIORITIES),
+                "progress": self.text(),
+            }
         return columns
 
     def values(self):

@@ -15,7 +15,7 @@ def test_nothing_grows_while_performers_are_killed_and_recycled():
 
 
 def test_the_soak_sees_descriptors_and_memory_that_are_lost():
-    words = ["--minutes", "0.025", "--kills-a-minute", "0", *SMALL]
+    words = ["--minutes", "0.04", "--kills-a-minute", "0", *SMALL]
 
     report = soak.main([*words, "--break", "descriptors", "--break", "memory"])
 
