@@ -95,7 +95,9 @@ def swallowing(self, how, sql, values=()):
     try:
         return run(self, how, sql, values)
     except DiskError:
-        return 1 if how is self._insert else []
+        if how == self._driver.insert:
+            return 1
+        return ([], 0) if how == self._settled else []
 
 
 def forgetting(self, finds):

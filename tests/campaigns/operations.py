@@ -1,11 +1,12 @@
 """Each operation of an adapter, by itself, and a database on which it has something to do."""
 
-import shutil
 import sqlite3
 from collections.abc import Callable
 from contextlib import closing
 from dataclasses import dataclass
+from pathlib import Path
 
+import apsw
 from workload import LIMITS, LIVING, START, dead_worker
 
 from litejobs.adapters.sqlite.adapter import SqliteAdapter
@@ -56,19 +57,17 @@ def prepare(directory):
 
 def store_jobs(directory):
     """Leave jobs in every state, some of them in a -wal, as after the end of every process."""
-    at_work = directory / "at work"
-    at_work.mkdir()
-    adapter = new_adapter(at_work)
+    adapter = new_adapter(directory)
     adapter.schedule([new_job(queue) for queue in ("failed", "unloadable", "dead", "held")])
     adapter.failure(found(adapter, "failed"), "ValueError: no luck", delete=False)
     adapter.unloadable(found(adapter, "unloadable"), "no such function")
     found(adapter, "dead", dead_worker())
     found(adapter, "held")
     adapter.schedule([new_job(text="x" * 6000), new_job(), new_job(wait=1000), new_job(wait=-1)])
-    for path in (adapter.path, f"{adapter.path}-wal"):
-        shutil.copy(path, directory)
+    # https://sqlite.org/c3ref/c_dbconfig_defensive.html: the last to close leaves the -wal too.
+    adapter.connection._raw.config(apsw.SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1)
     adapter.close()
-    shutil.rmtree(at_work)
+    Path(f"{adapter.path}-shm").unlink()
 
 
 def new_adapter(directory):
