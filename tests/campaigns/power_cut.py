@@ -36,7 +36,7 @@ import strace
 from disk import Disk
 from history import NOTHING, History, noted, state
 from vfs import Watcher, watched
-from workload import START, UNPROMISED, Workload
+from workload import RETENTION, START, UNPROMISED, Workload
 
 from litejobs.adapters.sqlite import connection
 from litejobs.adapters.sqlite.adapter import SqliteAdapter
@@ -227,6 +227,7 @@ def work(directory, options, seed, history):
         directory / NAME,
         driver=options.driver,
         durability=options.durability,
+        retention=RETENTION,
         clock=ManualClock(START),
     )
     broken = BROKEN.get(options.breaks)

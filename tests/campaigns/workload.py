@@ -1,22 +1,35 @@
 """Everything that an adapter does with jobs, in a random order."""
 
+from contextlib import suppress
 from datetime import UTC, datetime
 
+from litejobs import Keep
 from litejobs.adapters.sqlite.inspection import Inspection
-from litejobs.job import Find, Limits, NewJob, Outcome
+from litejobs.adapters.sqlite.vacuum import vacuum
+from litejobs.errors import DuplicateJobError, JobStateError
+from litejobs.job import Find, Limits, NewJob, Outcome, Unique
 from litejobs.run_directory import identity
 
 LIMITS = Limits()
 START = datetime.fromtimestamp(1_800_000_000, UTC)
 LIVING = "by hand"  # of such a name nobody knows whether its process has ended
+RETENTION = {state: Keep(age=4, count=3) for state in ("succeeded", "failed", "cancelled")}
 # Of these operations no more is promised than that they are found done or not done after a power
-# cut: what they have locked, or have let go, is locked or let go again.
-UNPROMISED = {"find", "release strays"}
+# cut: what they have locked, let go or swept out, is locked, let go or swept out again.
+UNPROMISED = {"find", "release strays", "tell progress", "sweep"}
 WEIGHTS = {
     "enqueue one": 6,
     "enqueue many": 3,
+    "enqueue with a key": 4,
+    "enqueue with a limit": 3,
     "find": 5,
     "settle and find": 8,
+    "tell progress": 1,
+    "cancel": 2,
+    "cancel all": 1,
+    "pause": 1,
+    "resume": 2,
+    "sweep": 2,
     "recover": 3,
     "release strays": 1,
     "retry": 2,
@@ -25,6 +38,8 @@ WEIGHTS = {
     "set meta": 1,
     "clear": 1,
     "checkpoint": 2,
+    "empty the log": 1,
+    "vacuum": 1,
     "open again": 1,
 }
 
@@ -79,6 +94,19 @@ class Workload:
     def enqueue_many(self):
         self.adapter.schedule([self.job() for _ in range(self.chance.randint(2, 12))])
 
+    def enqueue_with_a_key(self):
+        policy = self.chance.choice(("skip", "skip", "replace", "replace", "raise"))
+        key = Unique(self.chance.choice("abc"), policy, self.chance.choice((None, 1000)))
+        job = self.chance.choice((self.job(), self.limited_job()))
+        with suppress(DuplicateJobError):
+            self.adapter.schedule_unique([job._replace(unique=key)])
+
+    def enqueue_with_a_limit(self):
+        self.adapter.schedule([self.limited_job() for _ in range(self.chance.randint(1, 4))])
+
+    def limited_job(self):
+        return self.job()._replace(limit_key=self.chance.choice("de"), limit_max=2)
+
     def find(self):
         worker = self.chance.choice((LIVING, dead_worker()))
         [found] = self.adapter.exchange([], [self.wish(worker)])
@@ -93,13 +121,38 @@ class Workload:
             (
                 Outcome("success", delete=True),
                 Outcome("success"),
+                Outcome("success", keep=2, result="1"),
                 Outcome("error", "ValueError: no luck", run_at=self.clock.now() + 1000),
                 Outcome("failure", "ValueError: no luck"),
                 Outcome("failure", "ValueError: no luck", delete=True),
+                Outcome("cancelled", "JobCancelled: no longer wanted"),
+                Outcome("cancelled", delete=True),
+                Outcome("snoozed", run_at=self.clock.now() + 1000),
                 Outcome("unloadable", "no such function"),
                 Outcome("released"),
             )
         )
+
+    def tell_progress(self):
+        outcome = Outcome("progress", progress=f'{{"done": {self.chance.randrange(100)}}}')
+        self.adapter.exchange([(job, outcome) for job in self.held], [])
+
+    def cancel(self):
+        ids = [record.id for record in Inspection(self.adapter).records()]
+        self.adapter.cancel(self.chance.choice(ids or [1]))
+
+    def cancel_all(self):
+        Inspection(self.adapter).cancel_all()
+
+    def pause(self):
+        self.adapter.pause("default")
+
+    def resume(self):
+        self.adapter.resume("default")
+
+    def sweep(self):
+        while self.adapter.sweep():
+            pass
 
     def recover(self):
         self.adapter.recover(lambda _: LIMITS)
@@ -109,7 +162,8 @@ class Workload:
 
     def retry(self):
         inspection = Inspection(self.adapter)
-        inspection.retry([record.id for record in inspection.records(state="failed", limit=2)])
+        with suppress(JobStateError):  # another has its key by now
+            inspection.retry([record.id for record in inspection.records(state="failed", limit=2)])
 
     def retry_all(self):
         Inspection(self.adapter).retry_all()
@@ -129,6 +183,12 @@ class Workload:
     def checkpoint(self):
         kind = self.chance.choice(("PASSIVE", "FULL", "RESTART", "TRUNCATE"))
         self.adapter.connection.execute(f"PRAGMA wal_checkpoint({kind})")
+
+    def empty_the_log(self):
+        self.adapter.connection.empty_log()
+
+    def vacuum(self):
+        vacuum(self.adapter)
 
     def open_again(self):
         self.adapter.close()
