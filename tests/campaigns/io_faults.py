@@ -7,15 +7,18 @@ On a file system that is told what to do wrong, each operation of an adapter is 
 again: once for every read, write, sync, truncation, size, lock, opening and deletion of a file that
 it needs, with that one going wrong, and with it and all later ones of its kind. Afterwards the
 database must be sound and as it was before or after the operation: as after it, where that had
-returned. The adapter must work again as soon as the fault has ended, and a power cut must then take
-nothing. Whatever the caller was told must have been an error of litejobs, in one sentence.
+returned. Whether it was done is unknown after an error: a job with a key may be stored again then,
+and is there once. The adapter must work again as soon as the fault has ended, and a power cut must
+then take nothing. Whatever the caller was told must have been an error of litejobs, in one
+sentence.
 
 The same with a worker that runs jobs: each must be run once, and recorded in the end. Exit code 1
 where something is not so.
 
 ``--break`` shows that the campaign can fail: ``halves`` does without transactions, ``swallow``
-takes an error for a success, ``raw`` passes on the errors of SQLite as they are, ``forget`` drops
-outcomes that could not be recorded, ``strays`` leaves what was found and never heard of.
+takes an error for a success, ``keyless`` stores jobs without their keys, ``raw`` passes on the
+errors of SQLite as they are, ``forget`` drops outcomes that could not be recorded, ``strays``
+leaves what was found and never heard of.
 """
 
 import argparse
@@ -35,7 +38,7 @@ from unittest import mock
 
 import apsw
 from history import History, noted
-from operations import NAME, OPERATIONS, new_adapter, new_job, prepare
+from operations import NAME, ONCE, OPERATIONS, new_adapter, new_job, prepare
 from power_cut import look
 from saboteur import Saboteur, faults
 from vfs import watched
@@ -107,16 +110,21 @@ def forgetting(self, finds):
     return found
 
 
+def keyless(self, jobs):
+    return self.schedule([job._replace(unique=None) for job in jobs])
+
+
 BROKEN = {
     "halves": (Connection, "transaction", statement_by_statement),
     "swallow": (Connection, "_run", swallowing),
+    "keyless": (SqliteAdapter, "schedule_unique", keyless),
     "raw": (Connection, "_translated", lambda self, error: error),
     "forget": (Worker, "_exchange", forgetting),
     "strays": (SqliteAdapter, "release_strays", lambda self, workers, known: 0),
 }
 PROMISES = (
-    "lost", "neither before nor after", "corrupt", "stuck", "lost by a cut", "raw", "unclear",
-    "run again", "never run", "recorded wrong",
+    "lost", "neither before nor after", "corrupt", "stuck", "not once", "lost by a cut", "raw",
+    "unclear", "run again", "never run", "recorded wrong",
 )  # fmt: skip
 
 
@@ -202,6 +210,8 @@ class Campaign:
                     returned = self.tell(operation.do, adapter)
                 saboteur.start()
                 self.check_state(directory, states, returned)
+                if operation.stores_once and not returned:
+                    self.repeat(operation, adapter)
                 self.counts["stuck"] += not self.go_on(adapter, directory, saboteur)
         finally:
             adapter.close()
@@ -233,6 +243,14 @@ class Campaign:
             self.counts["lost"] += now != states[-1]
         else:
             self.counts["recovered"] += now == states[-1] != states[0]
+
+    def repeat(self, operation, adapter):
+        """Whether it was stored is unknown: called again, it has to be there once."""
+        with self.broken():
+            operation.do(adapter)
+        sql = f"SELECT count(*) FROM {adapter.table} WHERE handler = ?"
+        self.counts["repeated"] += 1
+        self.counts["not once"] += adapter.connection.execute(sql, [ONCE]) != [(1,)]
 
     def go_on(self, adapter, directory, saboteur):
         """Whether jobs are stored and found again; then the power is cut."""
@@ -323,7 +341,7 @@ class Campaign:
             self.counts["recorded wrong"] += "WorkerDied" in (record.last_error or "")
 
     def report(self):
-        names = ("returned", "raised", "recovered", *PROMISES)
+        names = ("returned", "raised", "recovered", "repeated", *PROMISES)
         return (
             {"operations": len(self.faulted), "faults": sum(self.faulted.values())}
             | {"of a worker": self.faulted["work"]}

@@ -2,16 +2,18 @@
 
 import sqlite3
 from collections.abc import Callable
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 import apsw
-from workload import LIMITS, LIVING, START, dead_worker
+from workload import LIMITS, LIVING, RETENTION, START, dead_worker
 
 from litejobs.adapters.sqlite.adapter import SqliteAdapter
 from litejobs.adapters.sqlite.inspection import Inspection
-from litejobs.job import Find, NewJob, Outcome
+from litejobs.adapters.sqlite.vacuum import vacuum
+from litejobs.errors import DuplicateJobError
+from litejobs.job import Find, NewJob, Outcome, Unique
 from litejobs.testing import ManualClock
 
 NAME = "jobs.sqlite"
@@ -19,13 +21,18 @@ NOW = ManualClock(START).now()
 OUTCOMES = {
     "success": Outcome("success"),
     "deleted success": Outcome("success", delete=True),
+    "kept success": Outcome("success", keep=60, result="1"),
     "error": Outcome("error", "ValueError: no luck", run_at=NOW + 1000),
     "failure": Outcome("failure", "ValueError: no luck"),
     "deleted failure": Outcome("failure", "ValueError: no luck", delete=True),
+    "cancelled": Outcome("cancelled", "JobCancelled: no longer wanted"),
+    "deleted cancelled": Outcome("cancelled", delete=True),
+    "snoozed": Outcome("snoozed", run_at=NOW + 1000),
+    "progress": Outcome("progress", progress='{"done": 1}'),
     "unloadable": Outcome("unloadable", "no such function"),
     "released": Outcome("released"),
 }
-FAILED, UNLOADABLE, OF_THE_DEAD, HELD = 1, 2, 3, 4  # ids of the jobs that are there at first
+FAILED, UNLOADABLE, OF_THE_DEAD, HELD, READY = 1, 2, 3, 4, 5  # ids of jobs that are there at first
 
 
 @dataclass(frozen=True)
@@ -33,12 +40,14 @@ class Operation:
     """
     Something that is asked of an adapter.
 
-    *before*: which of the databases of ``prepare``; *is_open*: the adapter has opened it before.
+    *before*: which of the databases of ``prepare``; *is_open*: the adapter has opened it before;
+    *stores_once*: after an error it may be called again, and there is one row of its job.
     """
 
     do: Callable[[SqliteAdapter], object]
     before: str = "jobs"
     is_open: bool = True
+    stores_once: bool = False
 
 
 def prepare(directory):
@@ -58,12 +67,16 @@ def prepare(directory):
 def store_jobs(directory):
     """Leave jobs in every state, some of them in a -wal, as after the end of every process."""
     adapter = new_adapter(directory)
-    adapter.schedule([new_job(queue) for queue in ("failed", "unloadable", "dead", "held")])
+    adapter.schedule([new_job(queue) for queue in ("failed", "unloadable", "dead")])
+    adapter.schedule([limited_job("held")])
     adapter.failure(found(adapter, "failed"), "ValueError: no luck", delete=False)
     adapter.unloadable(found(adapter, "unloadable"), "no such function")
     found(adapter, "dead", dead_worker())
     found(adapter, "held")
     adapter.schedule([new_job(text="x" * 6000), new_job(), new_job(wait=1000), new_job(wait=-1)])
+    adapter.schedule([limited_job()])  # it waits for the end of the one that is held
+    adapter.schedule_unique([unique_job("taken", "raise")])
+    adapter.pause("paused")
     # https://sqlite.org/c3ref/c_dbconfig_defensive.html: the last to close leaves the -wal too.
     adapter.connection._raw.config(apsw.SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1)
     adapter.close()
@@ -71,11 +84,32 @@ def store_jobs(directory):
 
 
 def new_adapter(directory):
-    return SqliteAdapter(directory / NAME, driver="apsw", clock=ManualClock(START))
+    return SqliteAdapter(
+        directory / NAME, driver="apsw", retention=RETENTION, clock=ManualClock(START)
+    )
 
 
 def new_job(queue="default", *, text="", wait=0):
     return NewJob(f'{{"name": "{text}"}}', queue, 50, NOW + wait)
+
+
+def limited_job(queue="default"):
+    return new_job(queue)._replace(limit_key="one", limit_max=1)
+
+
+def unique_job(key, policy, text="of a key"):
+    return new_job(text=text)._replace(unique=Unique(key, policy, None))
+
+
+ONCE = unique_job("", "skip", "once").handler  # of the jobs of operations that store one
+
+
+def store_once(key, policy, before="jobs"):
+    def do(adapter):
+        with suppress(DuplicateJobError):
+            adapter.schedule_unique([unique_job(key, policy, "once")])
+
+    return Operation(do, before, stores_once=True)
 
 
 def found(adapter, queue, worker=LIVING):
@@ -105,6 +139,12 @@ def promote(adapter):
     return adapter.find(worker=LIVING, queues=["default"], max_runtime=60, limit=9)
 
 
+def sweep(adapter):
+    adapter.clock.advance(10)
+    while adapter.sweep():
+        pass
+
+
 def clear(adapter):
     adapter.recover(lambda _: LIMITS)
     adapter.release(held(adapter))
@@ -127,6 +167,15 @@ OPERATIONS = {
     "enqueue in an app's file": Operation(
         lambda adapter: adapter.schedule([new_job()]), "app", is_open=False
     ),
+    "enqueue with a limit": Operation(lambda adapter: adapter.schedule([limited_job()] * 3)),
+    "enqueue with the first limit": Operation(
+        lambda adapter: adapter.schedule([limited_job()] * 3), "no jobs"
+    ),
+    "enqueue once": store_once("free", "skip"),
+    "enqueue once or replace": store_once("free", "replace"),
+    "enqueue once or raise": store_once("free", "raise"),
+    "enqueue once on a new file": store_once("free", "skip", "nothing"),
+    "replace": store_once("taken", "replace"),
     "find": Operation(
         lambda adapter: adapter.find(worker=LIVING, queues=["*"], max_runtime=60, limit=9)
     ),
@@ -136,6 +185,14 @@ OPERATIONS = {
     **{f"{name} and find": settle_and_find(outcome) for name, outcome in OUTCOMES.items()},
     **{name: settle(outcome) for name, outcome in OUTCOMES.items()},
     "promote": Operation(promote),
+    "cancel": Operation(lambda adapter: adapter.cancel(READY)),
+    "cancel a running one": Operation(lambda adapter: adapter.cancel(HELD)),
+    "cancel all": Operation(lambda adapter: Inspection(adapter).cancel_all()),
+    "pause": Operation(lambda adapter: adapter.pause("default")),
+    "resume": Operation(lambda adapter: adapter.resume("paused")),
+    "sweep": Operation(sweep),
+    "empty the log": Operation(lambda adapter: adapter.connection.empty_log()),
+    "vacuum": Operation(vacuum),
     "recover": Operation(lambda adapter: adapter.recover(lambda _: LIMITS)),
     "release strays": Operation(lambda adapter: adapter.release_strays([LIVING], [])),
     "tell of an overdue job": Operation(lambda adapter: adapter.overdue(held(adapter), "slow")),

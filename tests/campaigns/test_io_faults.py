@@ -26,6 +26,7 @@ def test_no_fault_of_the_disk_makes_a_worker_run_a_job_again():
     [
         ("halves", "success and find", 9, "neither before nor after"),
         ("swallow", "enqueue one", 9, "lost"),
+        ("keyless", "enqueue once", 9, "not once"),
         ("raw", "find", 31, "raw"),
         ("forget", "work", 97, "run again"),
         ("strays", "work", 97, "never run"),
