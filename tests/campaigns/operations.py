@@ -84,9 +84,7 @@ def store_jobs(directory):
 
 
 def new_adapter(directory):
-    return SqliteAdapter(
-        directory / NAME, driver="apsw", retention=RETENTION, clock=ManualClock(START)
-    )
+    return SqliteAdapter(directory / NAME, driver="apsw", clock=ManualClock(START))
 
 
 def new_job(queue="default", *, text="", wait=0):
@@ -140,6 +138,7 @@ def promote(adapter):
 
 
 def sweep(adapter):
+    adapter.retention = RETENTION
     adapter.clock.advance(10)
     while adapter.sweep():
         pass

@@ -7,7 +7,7 @@ SEED = ["--seed", "11"]
 
 
 def test_no_fault_of_the_disk_takes_a_job_or_leaves_an_adapter_useless():
-    report = io_faults.main([*SEED, "--every", "131"])
+    report = io_faults.main([*SEED, "--every", "263"])
 
     assert io_faults.is_kept(report), report
     assert report["faults"] > 50
