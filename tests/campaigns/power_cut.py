@@ -276,7 +276,7 @@ def look(path):
         with closing(apsw.Connection(str(path))) as database:
             sound = database.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
             return state(database.execute) if sound else None
-    except apsw.Error:
+    except (apsw.Error, UnicodeDecodeError):  # a torn text is none that SQLite would notice
         return None
 
 

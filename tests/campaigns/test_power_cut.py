@@ -1,6 +1,8 @@
 """A small campaign of power_cut.py, and that it sees what it should."""
 
 import random
+import sqlite3
+from contextlib import closing
 
 import power_cut
 import pytest
@@ -43,6 +45,15 @@ def test_the_campaign_sees_that_less_is_synced_than_was_promised(guard):
     assert not power_cut.is_kept(report), report
     assert report["lost"] > 0
     assert report["corrupt"] == report["non-prefix"] == 0
+
+
+def test_a_text_that_is_torn_counts_as_corrupt(tmp_path):
+    with closing(sqlite3.connect(tmp_path / "jobs.sqlite")) as database:
+        database.execute("CREATE TABLE orders (text TEXT)")
+        database.execute("INSERT INTO orders VALUES (CAST(x'ff' AS TEXT))")
+        database.commit()
+
+    assert power_cut.look(tmp_path / "jobs.sqlite") is None
 
 
 # The disk
