@@ -7,7 +7,6 @@ from helpers import Jobs
 
 from litejobs import ConfigurationError, JobManager, SqliteAdapter, WorkerGroup
 from litejobs.job import Find, NewJob, Outcome
-from litejobs.rules.queues import shared, takes, union
 
 DONE = Outcome("success", delete=True)
 
@@ -227,39 +226,3 @@ def test_a_look_for_groups_that_complete_each_other_sees_all(adapter):
 
     assert first == []
     assert len(second) == 1
-
-
-@pytest.mark.parametrize(
-    ("selections", "expected"),
-    [
-        ([("*", "!a", "!b"), ("a",)], {"*", "!b"}),
-        ([("*", "!a", "!b"), ("*", "!b", "!c")], {"*", "!b"}),
-        ([("a", "b"), ("b", "c")], {"a", "b", "c"}),
-        ([], set()),
-    ],
-)
-def test_a_union_takes_what_one_of_them_takes(selections, expected):
-    together = union(*selections)
-
-    assert {name for name in together if name.startswith("!") or name == "*"} == {
-        name for name in expected if name.startswith("!") or name == "*"
-    }
-    for queue in "abcd":
-        assert takes(together, queue) == any(takes(one, queue) for one in selections)
-
-
-@pytest.mark.parametrize(
-    ("first", "second", "declared", "expected"),
-    [
-        (("a",), ("b",), None, ""),
-        (("*",), ("b", "c"), None, "b"),
-        (("b", "c"), ("*",), None, "b"),
-        (("a", "b"), ("c", "b"), None, "b"),
-        (("*", "!a"), ("a",), None, ""),
-        (("*", "!a"), ("*", "!b"), None, "*"),
-        (("*", "!a"), ("*", "!b"), ("a", "b"), ""),
-        (("*", "!a"), ("*", "!b"), ("a", "b", "c"), "c"),
-    ],
-)
-def test_a_queue_that_two_groups_share_is_named(first, second, declared, expected):
-    assert shared(first, second, declared) == expected
