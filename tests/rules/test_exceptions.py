@@ -1,5 +1,7 @@
 """What an exception means for its job: by what it is, and by what the job says of it."""
 
+from dataclasses import FrozenInstanceError
+
 import pytest
 
 from litejobs.control import Discard, Retry, Snooze
@@ -69,3 +71,8 @@ def test_the_jobs_own_function_says_the_wait_and_jitter_is_added_to_it():
 
 def test_the_wait_of_a_retry_holds_as_it_is():
     assert after(Retry(10), wait=99, chance=0.5, jitter=0.2).run_at == NOW + 10_000
+
+
+def test_what_a_job_says_once_holds():
+    with pytest.raises(FrozenInstanceError):
+        RULES.retry_on = None

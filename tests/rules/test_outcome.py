@@ -102,6 +102,41 @@ def test_jitter_makes_a_wait_longer_by_up_to_its_share(chance, wait):
     assert error.run_at == crash.run_at == NOW + wait
 
 
+def test_without_a_chance_there_is_no_jitter():
+    limits = Limits(jitter=0.5)
+
+    error = outcome.after_error("oh", attempts=1, limits=limits, now=NOW)
+    crash = outcome.after_crash("oh", attempts=1, crashes=0, limits=limits, now=NOW)
+
+    assert error.run_at == crash.run_at == NOW + 1_000
+
+
+@pytest.mark.parametrize("delete", [True, False])
+def test_a_job_that_wants_no_more_goes_or_is_kept_as_a_failure_is(delete):
+    limits = Limits(delete_failed_jobs=delete, delete_successful_jobs=not delete)
+
+    assert outcome.cancelled("no", limits) == Outcome("cancelled", "no", delete=delete)
+
+
+@pytest.mark.parametrize(
+    ("words", "reason"),
+    [
+        ({}, "JobCancelled: cancelled while it ran"),
+        ({"how": ", and was killed"}, "JobCancelled: cancelled while it ran, and was killed"),
+        ({"how": "unsaid", "text": "the whole"}, "the whole"),
+    ],
+    ids=["no more", "how", "text"],
+)
+def test_a_job_that_was_cancelled_while_it_ran_says_how_it_ended(words, reason):
+    limits = Limits(delete_failed_jobs=True)
+
+    assert outcome.after_cancel(limits, **words) == Outcome("cancelled", reason, delete=True)
+
+
+def test_a_job_that_recorded_its_success_itself_is_settled():
+    assert outcome.settled() == Outcome("success", settled=True)
+
+
 def test_a_wait_is_rounded_up_so_that_nothing_is_early():
     assert outcome.snoozed(0.0001, NOW) == Outcome("snoozed", run_at=NOW + 1)
 
