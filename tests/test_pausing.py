@@ -46,6 +46,18 @@ def test_no_job_of_a_paused_queue_is_found(adapter, paused, asked, expected):
     assert found(adapter, *asked) == expected
 
 
+@pytest.mark.parametrize("paused", ["a", "*"])
+@pytest.mark.parametrize("asked", [("a",), ("a", "c"), ("*", "!b")], ids=str)
+def test_nor_is_one_found_while_the_end_of_another_is_recorded(adapter, paused, asked):
+    schedule(adapter, "ab")
+    [other] = adapter.find(worker="w", queues=["b"], max_runtime=60)
+    adapter.pause(paused)
+
+    [jobs] = adapter.exchange([(other, DONE)], [Find("w", asked, 60)])
+
+    assert jobs == []
+
+
 def test_a_pause_holds_for_whoever_has_the_file_open_already(adapter, database, clock):
     other = SqliteAdapter(database, clock=clock, driver=adapter.driver)
     schedule(adapter, "a")
