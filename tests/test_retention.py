@@ -141,6 +141,28 @@ def test_a_job_that_is_tried_again_is_kept_no_shorter_for_what_it_was(make, cloc
     assert sweep(adapter) == [id_]
 
 
+@pytest.mark.parametrize("keep", [None, 60.0], ids=["by the retention", "by itself"])
+def test_what_failed_once_more_since_it_was_sought_is_not_deleted(make, clock, monkeypatch, keep):
+    adapter = make({"failed": Keep(age=60)})
+    [id_] = end(adapter, FAILURE)
+    clock.advance(61)
+    execute = adapter.connection.execute
+
+    def meanwhile(statement, values=()):
+        rows = execute(statement, values)
+        if statement == adapter.sql.aged and rows:
+            monkeypatch.undo()
+            Inspection(adapter).retry([id_])
+            [job] = adapter.find(worker="w", queues=["*"], max_runtime=60)
+            adapter.failure(job, "again", delete=False, keep=keep)
+        return rows
+
+    monkeypatch.setattr(adapter.connection, "execute", meanwhile)
+    adapter.sweep()
+
+    assert ids(adapter) == [id_]
+
+
 def test_what_was_changed_since_it_was_sought_is_not_deleted(make, clock, monkeypatch):
     adapter = make({"failed": Keep(age=60)})
     [id_] = end(adapter, FAILURE)
@@ -149,7 +171,7 @@ def test_what_was_changed_since_it_was_sought_is_not_deleted(make, clock, monkey
 
     def meanwhile(statement, values=()):
         rows = execute(statement, values)
-        if statement == adapter.sql.aged:
+        if statement == adapter.sql.aged and rows:
             monkeypatch.undo()
             Inspection(adapter).retry([id_])
         return rows
