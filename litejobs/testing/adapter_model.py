@@ -20,7 +20,7 @@ from datetime import UTC, datetime
 from itertools import cycle
 from operator import attrgetter
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, TypedDict
 
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
@@ -35,6 +35,11 @@ _WAITS = (0, 1, -1, _SECOND, 16 * _SECOND, _HOUR, -_HOUR)
 _MOVES = (_SECOND, 1, 999, 16 * _SECOND, _HOUR, 5 * _HOUR, -1, -_SECOND, -_HOUR, -5 * _HOUR)
 _QUEUES = ("a", "b", "B")
 _PRIORITIES = (50, 51, 10)
+# What is said of those that were asked to end, and were put back.
+_GIVEN_BACK = "JobCancelled: given back by its worker"
+_PUT_OFF = "JobCancelled: it wanted to be run later"
+# The state of a row that is kept, by what came of its job.
+_ENDS = {"success": "succeeded", "failure": "failed", "cancelled": "cancelled"}
 _REMEMBERED = 20  # jobs that attempts have lost, to be settled late
 
 #: Jobs that have to be there before they are cleared.
@@ -61,15 +66,30 @@ _OUTCOMES = st.sampled_from(
     (
         Outcome("success"),
         Outcome("success", delete=True),
+        Outcome("success", keep=60.0, result="[1]", progress='{"done": 2}'),
+        Outcome("success", settled=True),  # nothing is left to be done
+        Outcome("progress", progress='{"done": 1}'),
         Outcome("released"),
         Outcome("unloadable", "gone"),
         Outcome("failure", "Oh\n\nTraceback"),
         Outcome("failure", "Oh", delete=True),
+        Outcome("failure", "Oh", keep=7200.0),
+        Outcome("cancelled", "no more"),
+        Outcome("cancelled", "no more", keep=0.5),
+        Outcome("cancelled", "no more", delete=True),
+        *(Outcome("snoozed", run_at=wait) for wait in (1, _HOUR)),  # as yet from now on
         Outcome("failure", "Killed", crashed=True),
-        Outcome("error", "Killed", run_at=_SECOND, crashed=True),  # as yet from now on
+        Outcome("error", "Killed", run_at=_SECOND, crashed=True),
         *(Outcome("error", "Oh: ♥", run_at=wait) for wait in (0, 1, 16 * _SECOND, -_HOUR)),
     )
 )
+
+
+class _RowStays(TypedDict):
+    """What the methods that end a job are told of its row."""
+
+    delete: bool
+    keep: float | None
 
 
 @dataclass
@@ -77,7 +97,7 @@ class Row:
     """A job as it should be stored. Times are milliseconds since 1970, UTC."""
 
     id: int
-    state: str  #: scheduled, ready, running, unloadable, succeeded or failed
+    state: str  #: scheduled, ready, running, unloadable, succeeded, failed or cancelled
     queue: str
     priority: int
     run_at: int | None
@@ -91,6 +111,11 @@ class Row:
     last_error: str | None = None
     failed_at: int | None = None
     finished_at: int | None = None
+    expires_at: int | None = None
+    cancel_at: int | None = None
+    limit_key: str | None = None
+    result: str | None = None
+    progress: str | None = None
     was_due: bool = False  #: at some time since it was given its run_at
     given_up: bool = False  #: perhaps: it has run for longer than a worker was said to take
 
@@ -118,20 +143,34 @@ class Row:
         self.locked_at, self.locked_by = now, worker
         self.was_due, self.given_up = True, False
 
-    def give_back(self, now: int, **changes: Any) -> None:
-        """It was not begun, or is to be begun again: no attempt is spent."""
-        self.unlock(now, attempts=self.attempts - 1, **{"state": "ready"} | changes)
+    def give_back(self, now: int, *, wish: str = _GIVEN_BACK, **changes: Any) -> None:
+        """
+        It was not begun, or is to be begun again: no attempt is spent.
+
+        *wish*: what is said of it if it was asked to end, and now has.
+        """
+        self.put_back(now, wish, attempts=self.attempts - 1, **{"state": "ready"} | changes)
 
     def try_later(self, now: int, run_at: int, error: str) -> None:
         """The run went wrong, but it was not the last."""
-        self.unlock(now, state="scheduled", run_at=run_at, last_error=error, was_due=False)
+        self.put_back(now, error, state="scheduled", run_at=run_at, last_error=error, was_due=False)
 
-    def end(self, now: int, state: str, error: str | None) -> None:
+    def put_back(self, now: int, wish: str, **changes: Any) -> None:
+        """It is to be run again, unless it was asked to end."""
+        self.unlock(now, progress=None, **changes)
+        if self.cancel_at is not None:
+            self.end(now, "cancelled", wish)
+
+    def end(self, now: int, state: str, error: str | None, keep: float | None = None) -> None:
         """Nobody finds it again."""
+        if self.cancel_at is not None and state == "failed":
+            state = "cancelled"
         failed_at = now if state == "failed" else None
+        expires_at = None if keep is None else now + int(1000 * keep)
         self.unlock(
-            now, state=state, run_at=None, last_error=error, finished_at=now, failed_at=failed_at
-        )
+            now, state=state, run_at=None, last_error=error, finished_at=now, failed_at=failed_at,
+            expires_at=expires_at,
+        )  # fmt: skip
 
     def unlock(self, now: int, **changes: Any) -> None:
         """It is no longer the worker's."""
@@ -300,21 +339,14 @@ class AdapterModel(RuleBasedStateMachine):
     @rule(pick=PICKS, outcome=_OUTCOMES)
     def settle(self, pick: int, outcome: Outcome) -> None:
         """One job by the method of its outcome, which says whether it was still the attempt's."""
-        job, outcome = self._job(pick), self._at_a_moment(outcome)
-        row, error = self.row_of(job), outcome.error or ""
+        job, outcome = self._job(pick), self._at_a_moment(outcome._replace(settled=False))
+        row = self.row_of(job)
         if outcome.crashed:
             self.adapter.crash(job)
-        match outcome.kind:
-            case "success":
-                held = self.adapter.success(job, delete=outcome.delete)
-            case "error":
-                held = self.adapter.error(job, error, outcome.run_at or 0)
-            case "failure":
-                held = self.adapter.failure(job, error, delete=outcome.delete)
-            case "unloadable":
-                held = self.adapter.unloadable(job, error)
-            case "released":
-                held = self.adapter.release(job)
+        if outcome.progress is not None:
+            told = self.adapter.progress(job, outcome.progress)
+            assert told == (row is not None) or not self.overrides("progress")
+        held = row is not None if outcome.kind == "progress" else self._settled(job, outcome)
         if row is not None and row.given_up and not held:
             row.unlock(self.now, state="ready")
         else:
@@ -454,32 +486,76 @@ class AdapterModel(RuleBasedStateMachine):
         wait = outcome.run_at
         return outcome if wait is None else outcome._replace(run_at=self.now + wait)
 
+    def _settled(self, job: StoredJob, outcome: Outcome) -> bool:
+        """What the method of an outcome answers."""
+        error, run_at = outcome.error or "", outcome.run_at or 0
+        adapter, row_stays = self.adapter, _RowStays(delete=outcome.delete, keep=outcome.keep)
+        match outcome.kind:
+            case "success":
+                held = adapter.success(job, result=outcome.result, **row_stays)
+            case "error":
+                held = adapter.error(job, error, run_at)
+            case "failure":
+                held = adapter.failure(job, error, **row_stays)
+            case "cancelled":
+                held = adapter.cancelled(job, error, **row_stays)
+            case "snoozed":
+                held = adapter.snooze(job, run_at)
+            case "unloadable":
+                held = adapter.unloadable(job, error)
+            case _:
+                held = adapter.release(job)
+        return held
+
     def _record(self, job: StoredJob, outcome: Outcome) -> None:
         row = self.row_of(job)
         if row is None:
             self.tally["settled late"] += 1
             return
+        if outcome.settled:
+            return
+        if outcome.progress is not None and self.overrides("progress"):
+            row.change(self.now, progress=outcome.progress)
+        if outcome.kind == "progress":
+            return
         self.tally["settled"] += 1
         self.lose(row)
         if outcome.crashed and self.overrides("crash"):
             row.crashes += 1
-        kind, run_at = outcome.kind, outcome.run_at
-        if kind == "released" and not self.overrides("release"):
-            kind, run_at = "error", job.run_at
-        elif kind == "unloadable" and not self.overrides("unloadable"):
-            kind = "failure"
-        match kind:
-            case "success" | "failure" if outcome.delete:
-                del self.rows[row.id]
-            case "success":
-                row.end(self.now, "succeeded", None)
-            case "failure":
-                row.end(self.now, "failed", outcome.error)
+        outcome = self._as_told_here(job, outcome)
+        if outcome.keeps_row:
+            row.result = outcome.result
+            state = _ENDS[outcome.kind]
+            row.end(self.now, state, outcome.error, outcome.keep)
+        elif outcome.kind in _ENDS:
+            del self.rows[row.id]
+        else:
+            self._put_back(row, outcome)
+
+    def _as_told_here(self, job: StoredJob, outcome: Outcome) -> Outcome:
+        """What an adapter makes of an outcome that it has no method of its own for."""
+        match outcome.kind:
+            case "released" if not self.overrides("release"):
+                return outcome._replace(kind="error", run_at=job.run_at)
+            case "snoozed" if not self.overrides("snooze"):
+                return outcome._replace(kind="error")
+            case "unloadable" | "cancelled" as kind if not self.overrides(kind):
+                return outcome._replace(kind="failure")
+            case _:
+                return outcome
+
+    def _put_back(self, row: Row, outcome: Outcome) -> None:
+        error, run_at = outcome.error or "", outcome.run_at
+        match outcome.kind:
             case "error":
                 assert run_at is not None
-                row.try_later(self.now, run_at, outcome.error or "")
+                row.try_later(self.now, run_at, error)
+            case "snoozed":
+                row.give_back(
+                    self.now, wish=_PUT_OFF, state="scheduled", run_at=run_at, was_due=False
+                )
             case "unloadable":
-                row.give_back(self.now, state="unloadable", last_error=outcome.error)
+                row.give_back(self.now, wish=error, state="unloadable", last_error=error)
             case _:
                 row.give_back(self.now)
 

@@ -32,7 +32,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import invariant, precondition, rule, run_state_machine_as_test
 
 from litejobs.adapters.sqlite import adapter as sqlite_adapter
-from litejobs.adapters.sqlite import queries, recovery, rows
+from litejobs.adapters.sqlite import queries, recovery, rows, storing
 from litejobs.adapters.sqlite.adapter import SqliteAdapter
 from litejobs.adapters.sqlite.connection import Connection
 from litejobs.adapters.sqlite.inspection import Inspection, Record
@@ -55,6 +55,7 @@ ORDERS = {
     "scheduled": (attrgetter("run_at", "id"), False),
     "unloadable": (attrgetter("id"), True),
     "failed": (attrgetter("finished_at", "id"), True),
+    "cancelled": (attrgetter("finished_at", "id"), True),
     "succeeded": (attrgetter("finished_at", "id"), True),
 }
 STATES = st.sampled_from((None, *ORDERS))
@@ -191,7 +192,7 @@ class SqliteModel(AdapterModel):
 
     def can_be_retried(self, row):
         return (
-            row.state in ("unloadable", "failed")
+            row.state in ("unloadable", "failed", "cancelled")
             or (row.state == "scheduled" and row.attempts > 0)
             or row.locked_by in self.dead
         )
@@ -221,8 +222,11 @@ class SqliteModel(AdapterModel):
             run_at=self.now,
             attempts=0,
             crashes=0,
+            cancel_at=None,
             failed_at=None,
             finished_at=None,
+            expires_at=None,
+            progress=None,
         )
         self.tally["tried again"] += 1
 
@@ -270,8 +274,10 @@ class SqliteModel(AdapterModel):
         records = Inspection(self.adapter).records(limit=10**6)
         stored = [[getattr(record, name) for name in COLUMNS] for record in reversed(records)]
         assert stored == [[getattr(row, name) for name in COLUMNS] for row in rows]
-        crashes = self.adapter.connection.execute(f"SELECT id, crashes FROM {self.table}")
-        assert dict(crashes) == {row.id: row.crashes for row in rows}
+        hidden = self.adapter.connection.execute(
+            f"SELECT id, crashes, expires_at, result FROM {self.table} ORDER BY id"
+        )
+        assert hidden == [(row.id, row.crashes, row.expires_at, row.result) for row in rows]
         self.tally["steps"] += 1
 
     @invariant()
@@ -327,18 +333,20 @@ MACHINES = {
 SQL = {
     "fence by worker": "AND locked_by = :worker AND att -> AND :worker != '' AND att",
     "fence by attempts": "AND attempts = :attempts -> AND :attempts > 0",
-    "fence by state": "AND state = 2 AND locked_by = :worker -> AND ifnull(locked_by, :worker)",
+    "fence by state": "state = 2 AND locked_by = :worker -> coalesce(locked_by, :worker) = :worker",
     "order by priority": "BY priority, run_at, id LIMIT -> BY run_at, priority, id LIMIT",
     "order by run_at": "BY priority, run_at, id LIMIT -> BY priority, id LIMIT",
     "order over queues": "ORDER BY 1, 2, 3 LIMIT -> ORDER BY 4, 1, 2, 3 LIMIT",
     "not before it is due": "AND run_at <= :now ORDER -> AND run_at <= :now + 1 ORDER",
     "once it is due": "AND run_at <= :now ORDER -> AND run_at < :now ORDER",
-    "the queue": "state = 1 AND queue = :queue -> state = 1 AND :queue != ''",
-    "attempts are counted": "SET state = 2, attempts = attempts + 1 -> SET state = 2",
-    "attempts are given back": "SET state = 1, attempts = attempts - 1, -> SET state = 1,",
-    "no attempt where it does not load": "state = 3, attempts = attempts - 1 -> state = 3",
-    "the backoff": "state = 0, run_at = :run_at -> state = 0, run_at = :run_at - 1",
-    "crashes are counted": "crashes = crashes + 1 -> crashes = crashes + 0",
+    "the queue": "queue = CAST(:queue AS TEXT)\n               AND NOT -> :queue != '' AND NOT",
+    "attempts are counted": "attempts = min(attempts, 999999999) + 1, -> ",
+    "attempts are given back": "worker'),\n    attempts = max(attempts - 1, 0), -> worker'),",
+    "no attempt where it does not load": ":now), attempts = max(attempts - 1, 0), -> :now),",
+    "the backoff": "IS NULL, :run_at, NULL) -> IS NULL, :run_at - 1, NULL)",
+    "no attempt where it is snoozed": "later'),\n    attempts = max(attempts - 1, 0), -> later'),",
+    "what is cancelled has not failed": "6, finished_at = :now, exp -> 5, finished_at = :now, exp",
+    "crashes are counted": "crashes = min(crashes, 999999999) + 1 -> crashes = crashes",
     "what is known is no stray": "AND id NOT IN (SELECT value -> AND id NOT IN (SELECT -value",
     "all attempts for a person": "run_at = :now, attempts = 0, -> run_at = :now,",
     "all crashes for a person": "attempts = 0, crashes = 0, -> attempts = 0,",
@@ -371,7 +379,8 @@ def held_too_long(adapter):
 CODE = {
     "order of what is returned": [(sqlite_adapter, "_PLACE_IN_LINE", attrgetter("id"))],
     "not ready before it is due": [
-        (sqlite_adapter, "new_row", lambda job, now: rows.new_row(job, now + 1)),
+        (place, "new_row", lambda job, now: rows.new_row(job, now + 1))
+        for place in (sqlite_adapter, storing)
     ],
     "lease": [
         (SqliteAdapter, "holders", held_too_long),
