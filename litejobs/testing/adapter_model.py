@@ -17,7 +17,7 @@ from collections import Counter
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from itertools import cycle
+from itertools import cycle, filterfalse
 from operator import attrgetter
 from pathlib import Path
 from typing import Any, ClassVar, TypedDict
@@ -38,12 +38,17 @@ _PRIORITIES = (50, 51, 10)
 # What is said of those that were asked to end, and were put back.
 _GIVEN_BACK = "JobCancelled: given back by its worker"
 _PUT_OFF = "JobCancelled: it wanted to be run later"
+# And of those that were cancelled while they waited.
+_NOT_BEGUN = "JobCancelled: cancelled before it began"
+_NOT_AGAIN = "JobCancelled: cancelled while it waited to be tried again"
 # The state of a row that is kept, by what came of its job.
 _ENDS = {"success": "succeeded", "failure": "failed", "cancelled": "cancelled"}
 _REMEMBERED = 20  # jobs that attempts have lost, to be settled late
 
 #: Jobs that have to be there before they are cleared.
 MANY = 10
+#: Queues that are paused before no more are.
+MANY_PAUSED = 2
 #: Which one of several there are: counted round.
 PICKS = st.integers(0, 99)
 #: Which worker.
@@ -207,6 +212,8 @@ class AdapterModel(RuleBasedStateMachine):
         self.clock = ManualClock(datetime(2027, 1, 1, tzinfo=UTC))
         #: Every job that should be stored, by its id, in this order.
         self.rows: dict[int, Row] = {}
+        #: Queues that are paused, ``"*"`` for every one.
+        self.paused: set[str] = set()
         self._last_id = 0
         self._lost: list[StoredJob] = []
         #: Adapters of the same jobs; the first is the one in use.
@@ -259,6 +266,10 @@ class AdapterModel(RuleBasedStateMachine):
     def must_be_found(self, row: Row) -> bool:
         """Whether storage has no excuse not to hand it out."""
         return row.waits and row.is_due(self.now)
+
+    def is_paused(self, row: Row) -> bool:
+        """Whether it waits as its queue does."""
+        return not self.paused.isdisjoint(("*", row.queue))
 
     def row_of(self, job: StoredJob) -> Row | None:
         """The row that an attempt still owns."""
@@ -384,6 +395,49 @@ class AdapterModel(RuleBasedStateMachine):
                 self.lose(row)
                 row.give_back(self.now)
 
+    @precondition(lambda self: self.adapter.cancels and self.rows)
+    @rule(pick=PICKS)
+    def cancel(self, pick: int) -> None:
+        """A job is not wanted any more: at once, or it is asked to end."""
+        ids = [row.id for row in self.running()] if pick % 2 else []
+        ids = ids or [*self.rows, self._last_id + 1]
+        row = self.rows.get(ids[pick % len(ids)])
+
+        told = self.adapter.cancel(ids[pick % len(ids)])
+
+        if row is None:
+            assert told == "gone"
+        elif row.state == "running":
+            assert told == "asked"
+            assert self.adapter.is_asked_to_end(row.found())
+            row.cancel_at = self.now if row.cancel_at is None else row.cancel_at
+        elif row.waits or row.state == "unloadable":
+            assert told == "cancelled"
+            row.end(self.now, "cancelled", _NOT_AGAIN if row.attempts else _NOT_BEGUN)
+        else:
+            assert told == "over"
+        self.tally["cancelled"] += told in ("asked", "cancelled")
+
+    @precondition(lambda self: self.adapter.pauses and len(self.paused) < MANY_PAUSED)
+    @rule(queue=st.sampled_from(("*", *_QUEUES)))
+    def pause(self, queue: str) -> None:
+        """Of a queue, or of all, nothing is to be begun; perhaps for the second time."""
+        self.adapter.pause(queue)
+
+        self.paused.add(queue)
+        assert self.adapter.paused() == sorted(self.paused)
+
+    @precondition(lambda self: self.paused)
+    @rule(pick=PICKS)
+    def resume(self, pick: int) -> None:
+        """A queue that is paused goes on, or one that is not."""
+        names = [*sorted(self.paused), _QUEUES[0]]
+
+        self.adapter.resume(names[pick % len(names)])
+
+        self.paused.discard(names[pick % len(names)])
+        assert self.adapter.paused() == sorted(self.paused)
+
     @precondition(lambda self: any(row.state == "unloadable" for row in self.rows.values()))
     @rule()
     def reload(self) -> None:
@@ -444,7 +498,9 @@ class AdapterModel(RuleBasedStateMachine):
         wanted = [
             row
             for row in self.rows.values()
-            if self.may_be_found(row) and ("*" in find.queues or row.queue in find.queues)
+            if self.may_be_found(row)
+            and not self.is_paused(row)
+            and ("*" in find.queues or row.queue in find.queues)
         ]
         line = sorted(wanted, key=attrgetter("priority", "run_at", "id"))
         if len(ids) == find.limit:  # those behind the last one have to wait
@@ -599,7 +655,14 @@ class AdapterModel(RuleBasedStateMachine):
             unloadable = any(row.state == "unloadable" for row in self.rows.values())
             assert self.adapter.has_unloadable() == unloadable
         if self.overrides("is_due"):
-            assert is_due or not any(map(self.must_be_found, rows))
+            assert is_due or not any(map(self.must_be_found, filterfalse(self.is_paused, rows)))
         if self.overrides("next_run_at"):
             later = [row.run_at or 0 for row in rows if not self.may_be_found(row)]
             assert not later or (next_run_at is not None and next_run_at <= min(later))
+
+    @invariant()
+    def runs_are_told_to_end(self) -> None:
+        """Those that are not wanted any more, and no others."""
+        asked = [(row.id, row.attempts) for row in self.running() if row.cancel_at is not None]
+        if self.adapter.cancels:
+            assert sorted(self.adapter.asked_to_end()) == asked

@@ -23,6 +23,7 @@ import types
 from collections import Counter
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, fields
+from functools import partial
 from operator import attrgetter
 from pathlib import Path
 from unittest import mock
@@ -36,8 +37,10 @@ from litejobs.adapters.sqlite import queries, recovery, rows, storing
 from litejobs.adapters.sqlite.adapter import SqliteAdapter
 from litejobs.adapters.sqlite.connection import Connection
 from litejobs.adapters.sqlite.inspection import Inspection, Record
+from litejobs.defaults import KEEP_SUCCEEDED
 from litejobs.errors import JobNotFoundError, JobStateError
 from litejobs.job import Limits
+from litejobs.retention import Keep
 from litejobs.run_directory import identity
 from litejobs.run_directory.lease import Lease
 from litejobs.testing.adapter_model import MANY, PICKS, AdapterModel
@@ -46,6 +49,7 @@ EXAMPLE = Path(__file__).parents[2] / "examples" / "memory_adapter" / "memory_ad
 COLUMNS = [column.name for column in fields(Record)]
 SLOTS = 2
 MAX_CRASHES = 3
+AGE = 3_600_000  # of failed jobs, in milliseconds, until they may go
 QUEUES = ("a", "b", "B", "nobody's")
 LIMITS = (Limits(), Limits(max_attempts=2), Limits(max_attempts=1, delete_failed_jobs=True))
 # In which order the jobs of a state are listed: by what, and whether from the end.
@@ -89,6 +93,7 @@ class SqliteModel(AdapterModel):
             driver=self.driver,
             table=self.table,
             durability="normal",
+            retention={"failed": Keep(age=AGE // 1000)},
             clock=clock,
         )
 
@@ -174,7 +179,8 @@ class SqliteModel(AdapterModel):
     @rule(picks=st.lists(PICKS, min_size=1, max_size=3))
     def retry(self, picks):
         """Some jobs, by their ids: all, or none where one cannot be tried again."""
-        known = [*self.rows, 10**9]
+        likely = [row.id for row in self.rows.values() if self.can_be_retried(row)]
+        known = [*(2 * likely), *self.rows, 10**9]
         ids = [*dict.fromkeys(known[pick % len(known)] for pick in picks)]
         chosen = [self.rows.get(id_) for id_ in ids]
         wrong = next((row for row in chosen if row is None or not self.can_be_retried(row)), ())
@@ -239,6 +245,26 @@ class SqliteModel(AdapterModel):
 
         assert may_go == (not self.rows)
 
+    @precondition(lambda self: any(row.finished_at is not None for row in self.rows.values()))
+    @rule(milliseconds=st.sampled_from((0, 500, AGE, 2 * AGE)))
+    def sweep(self, milliseconds):
+        """What was kept for long enough goes, some time later."""
+        self._set_clock(self.now + milliseconds)
+        gone = [row.id for row in self.rows.values() if self.may_go(row)]
+
+        assert not self.adapter.sweep()
+
+        for id_ in gone:
+            del self.rows[id_]
+        self.tally["swept"] += len(gone)
+
+    def may_go(self, row):
+        """Whether it was kept for as long as it says, or else as is said of its state."""
+        if row.expires_at is not None:
+            return row.expires_at <= self.now
+        age = {"failed": AGE, "succeeded": 1000 * KEEP_SUCCEEDED}.get(row.state)
+        return age is not None and row.finished_at <= self.now - age
+
     @rule(state=STATES, queue=MAYBE_A_QUEUE, limit=st.sampled_from((1, 3, 100)))
     def look(self, state, queue, limit):
         """At jobs of a state or a queue, and at how many there are."""
@@ -251,8 +277,11 @@ class SqliteModel(AdapterModel):
         assert counted == Counter((row.queue, row.state) for row in rows)
         assert sorted(inspection.orphans()) == [row.id for row in self.orphans()]
         wanted = [row for row in rows if queue in (None, row.queue)]
-        due = self.adapter.count_due(("*",) if queue is None else (queue,))
-        assert due == sum(map(self.must_be_found, wanted))
+        queues = ("*",) if queue is None else (queue,)
+        due = [row for row in wanted if self.must_be_found(row)]
+        assert self.adapter.count_due(queues) == sum(not self.is_paused(row) for row in due)
+        held_back = Counter(row.queue for row in due if self.is_paused(row))
+        assert self.adapter.held_back(queues) == held_back
 
         listed = inspection.records(state=state, queue=queue, limit=limit)
 
@@ -285,9 +314,11 @@ class SqliteModel(AdapterModel):
         scheduled = [row.run_at for row in self.rows.values() if row.state == "scheduled"]
         assert self.adapter.next_run_at() == min(scheduled, default=None)
         is_promoted = any(run_at <= self.now for run_at in scheduled)
-        ready = {row.queue for row in self.rows.values() if row.state == "ready"}
-        for queues in (("a",), ("b", "nobody's")):
-            assert self.adapter.is_due(queues) == (is_promoted or not ready.isdisjoint(queues))
+        rows = [row for row in self.rows.values() if row.state == "ready"]
+        ready = {row.queue for row in rows if not self.is_paused(row)}
+        for queues in (("a",), ("b", "nobody's"), ("*",)):
+            is_ready = bool(ready) if "*" in queues else not ready.isdisjoint(queues)
+            assert self.adapter.is_due(queues) == (is_promoted or is_ready)
 
 
 def in_order(state, rows, queue):
@@ -329,7 +360,16 @@ MACHINES = {
     "memory": MemoryModel,
 }
 
-# Guards of the SQL: a text of it, and what takes its place.
+
+def unless_asked(state, run_at):
+    """The text by which a job goes into a state, if it was not asked to end."""
+    return (
+        f"iif(cancel_at IS NULL, {state}, 6), run_at = iif(cancel_at IS NULL, {run_at}, NULL),"
+        "\n    finished_at = iif(cancel_at IS NULL, NULL, :now)"
+    )
+
+
+# Guards of the SQL: a text of it, and what takes its place; or several.
 SQL = {
     "fence by worker": "AND locked_by = :worker AND att -> AND :worker != '' AND att",
     "fence by attempts": "AND attempts = :attempts -> AND :attempts > 0",
@@ -351,6 +391,19 @@ SQL = {
     "all attempts for a person": "run_at = :now, attempts = 0, -> run_at = :now,",
     "all crashes for a person": "attempts = 0, crashes = 0, -> attempts = 0,",
     "only what went wrong is tried again": "(state IN (3, 5, 6) -> (state IN (3, 4, 5, 6)",
+    "all that asks for the end for a person": "cancel_at = NULL, failed_at -> failed_at",
+    "what is asked to end is not put off": f"{unless_asked('0', ':run_at')} -> 0, run_at = :run_at",
+    "what is asked to end is not given back": f"{unless_asked('1', 'run_at')} -> 1",
+    "what is asked to end has not failed": "iif(cancel_at IS NULL, 5, 6) -> 5",
+    "what is over is not cancelled": "state IN (-1, 0, 1, 3) -> state IN (-1, 0, 1, 3, 5)",
+    "a queue that is paused": "p.queue = wanted.value) -> p.queue = '?')",
+    "every queue that is paused": "queue = '*') -> queue = '?')",
+    "only that queue is resumed": "paused WHERE queue = :queue -> paused WHERE :queue != ''",
+    "what says how long it stays": "NULL AND expires_at <= :now -> NULL AND expires_at <= 0",
+    "what stays longer than others": (
+        "expires_at IS NULL FROM -> 1 FROM",
+        "coalesce(expires_at, finished_at, run_at) <= -> coalesce(finished_at, run_at) <=",
+    ),
     "ids are never used again": "PRIMARY KEY AUTOINCREMENT -> PRIMARY KEY",
 }
 
@@ -389,22 +442,27 @@ CODE = {
     "what was begun": [(recovery, "begun_by", lambda *_: None)],
     "what was only found": [(recovery, "begun_by", lambda *_: ())],
     "all or nothing": [(Connection, "transaction", contextmanager(commit_whatever_happens))],
+    "the age": [(Keep, "ended_before", lambda _, now: now)],
     "nothing goes while jobs run": [(SqliteAdapter, "check_idle", lambda _: None)],
 }
+
+
+def replaced(text, right, wrong, part):
+    """A part of the SQL with other words in it."""
+    return text(part).replace(right, wrong)
 
 
 @contextmanager
 def broken(name):
     """Without the guard of that name, if there is one."""
     with ExitStack() as stack:
-        if name in SQL:
-            right, _, wrong = SQL[name].partition(" -> ")
+        changes = SQL.get(name, ())
+        for change in (changes,) if isinstance(changes, str) else changes:
+            right, _, wrong = change.partition(" -> ")
             text = queries._text
             parts = ("queries.sql", "schema.sql")
             assert any(right in text(part) for part in parts), right
-            patch = mock.patch.object(
-                queries, "_text", lambda part: text(part).replace(right, wrong)
-            )
+            patch = mock.patch.object(queries, "_text", partial(replaced, text, right, wrong))
             stack.enter_context(patch)
         for target, attribute, wrong in CODE.get(name, ()):
             stack.enter_context(mock.patch.object(target, attribute, wrong))
