@@ -1045,11 +1045,17 @@ def test_a_full_device_is_one_sentence(project, orphan):
     assert "Traceback" not in process.stderr
 
 
-@pytest.mark.parametrize("queue", ["", "a\nb", "!email"])
+@pytest.mark.parametrize("queue", ["", "a\nb", "!", "!!email"])
 def test_a_queue_that_none_can_be_named_is_refused(project, queue):
     result = project.litejobs("workoff", "db.sqlite", "--queue", queue, code=2)
 
     assert "cannot name a queue" in result.sentence
+
+
+def test_all_but_one_queue_are_no_queue_that_could_be_paused(project):
+    result = project.litejobs("pause", "db.sqlite", "!email", code=2)
+
+    assert "'!email' cannot name a queue" in result.sentence
 
 
 def test_a_limit_that_no_list_reaches_is_refused(project, orphan):
