@@ -52,7 +52,8 @@ class Project:
         return file.read_text("utf-8") if file.exists() else ""
 
     def environment(self, **extra):
-        kept = {k: v for k, v in os.environ.items() if not k.startswith("LITEJOBS_")}
+        outer = ("LITEJOBS_", "PYTEST_ADDOPTS")
+        kept = {k: v for k, v in os.environ.items() if not k.startswith(outer)}
         return kept | {"HOME": str(self.home), "XDG_DATA_HOME": str(self.home / "data")} | extra
 
     def start(self, *words, env=None, **options):

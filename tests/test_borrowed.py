@@ -2,7 +2,9 @@
 
 import sqlite3
 import threading
+import time
 from contextlib import closing
+from types import SimpleNamespace
 
 import apsw
 import pytest
@@ -390,7 +392,8 @@ def test_what_a_worker_could_not_run_is_refused_before_the_connection_is_asked(m
 
 @pytest.mark.parametrize("mode", ["delete", "wal"])
 def test_a_caller_who_holds_the_lock_is_told_what_to_call_first(later, connect, mode, monkeypatch):
-    monkeypatch.setattr("litejobs.adapters.sqlite.connection.time.sleep", pytest.fail)  # no wait
+    impatient = SimpleNamespace(monotonic=time.monotonic, sleep=pytest.fail)
+    monkeypatch.setattr("litejobs.adapters.sqlite.connection.time", impatient)
     connection = connect()
     connection.execute(f"PRAGMA journal_mode = {mode}")
     connection.execute("CREATE TABLE notes (text TEXT)")

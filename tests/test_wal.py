@@ -72,7 +72,7 @@ def test_once_the_reader_is_gone_the_log_is_small_again_and_nothing_is_said(
 
     reader.execute("COMMIT")
     small = SqliteAdapter(database, driver=adapter.driver)  # with the limit of this test
-    for _ in range(7):
+    for _ in range(6):
         small.schedule([LARGE])
 
     assert wal.size(str(database)) <= wal.LIMIT

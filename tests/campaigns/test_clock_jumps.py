@@ -17,15 +17,19 @@ def test_no_job_is_early_twice_or_stuck_whatever_the_clock_does():
 
 
 def test_the_campaign_sees_that_guards_are_gone():
-    words = ["--jobs", "40", "--jumps", "3", "--suspends", "0", "--long", "0.2", "--seed", "71"]
-    guards = [f"--break={guard}" for guard in clock_jumps.BROKEN]
+    words = ["--jobs", "40", "--jumps", "3", "--suspends", "0", "--long", "0.2", *SMALL]
+    words += [f"--break={guard}" for guard in clock_jumps.BROKEN]
+    # By the stale clock, the lease and durations: the first run, but for bad luck.
+    unseen = {"early", "twice", "cut short"}
 
-    report = clock_jumps.main([*words, *guards, *SMALL, "--quiet", "2"])
+    for seed in ("2", "71", "3", "5", "1", "6", "2", "71"):
+        report = clock_jumps.main([*words, "--quiet", "1", "--seed", seed])
+        assert not clock_jumps.is_kept(report), report
+        unseen -= {word for word in unseen if report[word] > 0}
+        if not unseen:
+            break
 
-    assert not clock_jumps.is_kept(report), report
-    assert report["early"] > 0  # by the stale clock
-    assert report["twice"] > 0  # by the lease
-    assert report["cut short"] > 0  # by durations
+    assert not unseen
 
 
 RUNS = {

@@ -2,15 +2,15 @@
 
 import exactly_once
 
-SMALL = ["--workers", "1", "--transfers", "20"]
+SMALL = ["--workers", "1", "--transfers", "40", "--rate", "20"]
 
 
 def test_money_is_moved_once_under_fire():
     report = exactly_once.main([*SMALL, "--kills", "2", "--seed", "11"])
 
     assert exactly_once.is_kept(report), report
-    assert report["done"] + report["given up after 3 crashes"] == report["transfers"] == 20
-    assert report["kills"] >= 2
+    assert report["done"] + report["given up after 3 crashes"] == report["transfers"] == 40
+    assert report["kills"] >= 1  # of the second, there may be nothing left to kill
 
 
 def test_the_campaign_sees_money_moved_twice_where_jobs_do_not_finish_themselves():

@@ -39,7 +39,7 @@ def test_the_campaign_sees_jobs_handed_out_before_others_were_dropped():
 def test_the_campaign_sees_what_a_lease_by_time_does():
     words = ["--jobs", "80", "--kills", "0", "--stops", "2", "--long", "0.4", *SMALL]
 
-    report = kill.main([*words, "--break", "time-lease"])
+    report = kill.main([*words, "--quiet", "5", "--break", "time-lease"])
 
     assert not kill.is_kept(report), report
     assert report["unexplained"] + report["overlaps"] > 0
