@@ -211,7 +211,7 @@ def test_an_outcome_that_another_worker_settles_is_heard(later, adapter, databas
 
     thread = threading.Thread(target=wait)
     thread.start()
-    with closing(SqliteAdapter(database, driver="apsw")) as other:
+    with closing(SqliteAdapter(database)) as other:
         [found] = other.find(worker="w", queues=["*"], max_runtime=60)
         wait_until(lambda: list(Path(other.run_directory).glob("*.ended")))
         other.exchange([(found, Outcome("success", delete=True))], [])
