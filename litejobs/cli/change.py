@@ -1,8 +1,9 @@
 """retry, cancel, clear, vacuum: the commands that change what is stored."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -19,17 +20,48 @@ from litejobs.cli.options import (
 from litejobs.errors import UsageError
 
 
+def _ids_or_all(which: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """``[DATABASE] [ID]...``, or ``--all``, which *which* tells of, and ``--queue``."""
+    options = (
+        database_and_ids(required=False, metavar="[DATABASE] [ID]..."),
+        project_options,
+        click.option("--all", "everything", is_flag=True, help=which),
+        click.option("--queue", "-q", metavar="NAME", help="With --all: only those of this queue."),
+        json_option,
+    )
+
+    def added(command: Callable[..., Any]) -> Callable[..., Any]:
+        for option in reversed(options):
+            command = option(command)
+        return command
+
+    return added
+
+
+def _chosen(
+    command: str,
+    words: Sequence[str],
+    app: str | None,
+    root: Path | None,
+    *,
+    everything: bool,
+    queue: str | None,
+) -> tuple[Inspection, list[int]]:
+    """Where the jobs are, and their ids: none where all are meant."""
+    database, ids = split_words(words, "ID")
+    if everything == bool(ids):
+        taken = "" if database is None else f"; {database!r} is taken for the database"
+        raise UsageError(f"{command} takes [DATABASE] and the IDs of jobs, or --all{taken}")
+    if queue is not None and not everything:
+        raise UsageError("--queue goes with --all")
+    inspection = Inspection(project(database, app, root).storage())
+    if queue is not None:
+        inspection.check_queue(queue)
+    return inspection, ids
+
+
 @click.command()
-@database_and_ids(required=False, metavar="[DATABASE] [ID]...")
-@project_options
-@click.option(
-    "--all",
-    "everything",
-    is_flag=True,
-    help="All that failed, cannot be loaded or lost their worker.",
-)
-@click.option("--queue", "-q", metavar="NAME", help="With --all: only those of this queue.")
-@json_option
+@_ids_or_all("All that failed, cannot be loaded or lost their worker.")
 def retry(
     words: Sequence[str],
     app: str | None,
@@ -47,30 +79,18 @@ def retry(
       litejobs retry db.sqlite 7 8
       litejobs retry --all --queue email
     """
-    database, ids = split_words(words, "ID")
-    if everything == bool(ids):
-        taken = "" if database is None else f"; {database!r} is taken for the database"
-        raise UsageError(f"retry takes [DATABASE] and the IDs of jobs, or --all{taken}")
-    if queue is not None and not everything:
-        raise UsageError("--queue goes with --all")
-    inspection = Inspection(project(database, app, root).storage())
+    inspection, ids = _chosen("retry", words, app, root, everything=everything, queue=queue)
     if everything:
-        if queue is not None:
-            inspection.check_queue(queue)
         count = inspection.retry_all(queue)
     else:
         inspection.retry(ids)
         count = len(ids)
-    words = f"{count} {'job is' if count == 1 else 'jobs are'} to be tried again"
-    click.echo(json.dumps({"retried": count}) if as_json else words)
+    text = f"{count} {'job is' if count == 1 else 'jobs are'} to be tried again"
+    click.echo(json.dumps({"retried": count}) if as_json else text)
 
 
 @click.command()
-@database_and_ids(required=False, metavar="[DATABASE] [ID]...")
-@project_options
-@click.option("--all", "everything", is_flag=True, help="All that wait to be run.")
-@click.option("--queue", "-q", metavar="NAME", help="With --all: only those of this queue.")
-@json_option
+@_ids_or_all("All that wait to be run.")
 def cancel(
     words: Sequence[str],
     app: str | None,
@@ -90,16 +110,8 @@ def cancel(
       litejobs cancel db.sqlite 7 8
       litejobs cancel --all --queue email
     """
-    database, ids = split_words(words, "ID")
-    if everything == bool(ids):
-        taken = "" if database is None else f"; {database!r} is taken for the database"
-        raise UsageError(f"cancel takes [DATABASE] and the IDs of jobs, or --all{taken}")
-    if queue is not None and not everything:
-        raise UsageError("--queue goes with --all")
-    inspection = Inspection(project(database, app, root).storage())
+    inspection, ids = _chosen("cancel", words, app, root, everything=everything, queue=queue)
     if everything:
-        if queue is not None:
-            inspection.check_queue(queue)
         cancelled, asked = inspection.cancel_all(queue), 0
     else:
         told = list(inspection.cancel(ids).values())
