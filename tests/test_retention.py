@@ -141,42 +141,48 @@ def test_a_job_that_is_tried_again_is_kept_no_shorter_for_what_it_was(make, cloc
     assert sweep(adapter) == [id_]
 
 
+@pytest.fixture
+def once_sought(monkeypatch):
+    """Does something after the old jobs were sought, and before they are deleted."""
+
+    def set_up(adapter, change):
+        execute = adapter.connection.execute
+
+        def meanwhile(statement, values=()):
+            rows = execute(statement, values)
+            if statement == adapter.sql.aged and rows:
+                monkeypatch.undo()
+                change()
+            return rows
+
+        monkeypatch.setattr(adapter.connection, "execute", meanwhile)
+
+    return set_up
+
+
 @pytest.mark.parametrize("keep", [None, 60.0], ids=["by the retention", "by itself"])
-def test_what_failed_once_more_since_it_was_sought_is_not_deleted(make, clock, monkeypatch, keep):
+def test_what_failed_once_more_since_it_was_sought_is_not_deleted(make, clock, once_sought, keep):
     adapter = make({"failed": Keep(age=60)})
     [id_] = end(adapter, FAILURE)
     clock.advance(61)
-    execute = adapter.connection.execute
 
-    def meanwhile(statement, values=()):
-        rows = execute(statement, values)
-        if statement == adapter.sql.aged and rows:
-            monkeypatch.undo()
-            Inspection(adapter).retry([id_])
-            [job] = adapter.find(worker="w", queues=["*"], max_runtime=60)
-            adapter.failure(job, "again", delete=False, keep=keep)
-        return rows
+    def fail_again():
+        Inspection(adapter).retry([id_])
+        [job] = adapter.find(worker="w", queues=["*"], max_runtime=60)
+        adapter.failure(job, "again", delete=False, keep=keep)
 
-    monkeypatch.setattr(adapter.connection, "execute", meanwhile)
+    once_sought(adapter, fail_again)
     adapter.sweep()
 
     assert ids(adapter) == [id_]
 
 
-def test_what_was_changed_since_it_was_sought_is_not_deleted(make, clock, monkeypatch):
+def test_what_was_changed_since_it_was_sought_is_not_deleted(make, clock, once_sought):
     adapter = make({"failed": Keep(age=60)})
     [id_] = end(adapter, FAILURE)
     clock.advance(61)
-    execute = adapter.connection.execute
 
-    def meanwhile(statement, values=()):
-        rows = execute(statement, values)
-        if statement == adapter.sql.aged and rows:
-            monkeypatch.undo()
-            Inspection(adapter).retry([id_])
-        return rows
-
-    monkeypatch.setattr(adapter.connection, "execute", meanwhile)
+    once_sought(adapter, lambda: Inspection(adapter).retry([id_]))
 
     assert sweep(adapter) == [id_]
 

@@ -2,7 +2,7 @@
 
 import asyncio
 import threading
-from contextlib import closing
+from contextlib import closing, contextmanager
 from datetime import datetime, timedelta
 from pathlib import Path
 
@@ -199,25 +199,31 @@ def test_coroutines_wait_side_by_side(later, beside, monkeypatch):
     assert asyncio.run(all_of_them()) == [2 * number for number in range(20)]
 
 
-def test_an_outcome_that_another_worker_settles_is_heard(later, adapter, database, monkeypatch):
-    monkeypatch.setattr(defaults, "SLEEP_DELAY", LONG)
-    job = later(double, 4)
-    heard = threading.Event()
+@contextmanager
+def heard(job, adapter):
+    """Its end is, by a thread that waits for it, and that would not look by itself in time."""
+    told = threading.Event()
 
     def wait():
         assert job.wait(LONG)
-        heard.set()
+        told.set()
         adapter.close()
 
     thread = threading.Thread(target=wait)
     thread.start()
-    with closing(SqliteAdapter(database)) as other:
-        [found] = other.find(worker="w", queues=["*"], max_runtime=60)
-        wait_until(lambda: list(Path(other.run_directory).glob("*.ended")))
-        other.exchange([(found, Outcome("success", delete=True))], [])
+    wait_until(lambda: list(Path(adapter.run_directory).glob("*.ended")))
+    yield
     thread.join(DEADLINE)
+    assert told.is_set()
 
-    assert heard.is_set()
+
+def test_an_outcome_that_another_worker_settles_is_heard(later, adapter, database, monkeypatch):
+    monkeypatch.setattr(defaults, "SLEEP_DELAY", LONG)
+    job = later(double, 4)
+
+    with heard(job, adapter), closing(SqliteAdapter(database)) as other:
+        [found] = other.find(worker="w", queues=["*"], max_runtime=60)
+        other.exchange([(found, Outcome("success", delete=True))], [])
 
 
 def test_patience_has_an_end(later):
@@ -304,20 +310,9 @@ def test_a_job_that_waits_is_cancelled_by_its_handle(later):
 def test_who_waits_for_a_job_hears_that_it_was_cancelled(later, adapter, monkeypatch):
     monkeypatch.setattr(defaults, "SLEEP_DELAY", LONG)
     job = later(double, 1)
-    heard = threading.Event()
 
-    def wait():
-        assert job.wait(LONG)
-        heard.set()
-        adapter.close()
-
-    thread = threading.Thread(target=wait)
-    thread.start()
-    wait_until(lambda: list(Path(adapter.run_directory).glob("*.ended")))
-    later.get(job.id).cancel()
-    thread.join(DEADLINE)
-
-    assert heard.is_set()
+    with heard(job, adapter):
+        later.get(job.id).cancel()
 
 
 def test_storage_that_cancels_no_jobs_says_so(later, monkeypatch):
