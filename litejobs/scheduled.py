@@ -1,6 +1,7 @@
 """A job that was stored: what was stored, and what has become of it since."""
 
 import json
+import math
 import select
 import time
 from collections.abc import Callable, Mapping
@@ -11,6 +12,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 from litejobs import defaults
 from litejobs.adapters.base import BaseAdapter
 from litejobs.arguments import parameters_of
+from litejobs.config import seconds
 from litejobs.errors import (
     ConfigurationError,
     JobFailedError,
@@ -156,12 +158,12 @@ class ScheduledJob:
             self._result = seen.result
         return self.state
 
-    def wait(self, timeout: float | None = None) -> bool:
+    def wait(self, timeout: float | timedelta | None = None) -> bool:
         """
-        Wait until the job is over, at most *timeout* seconds; whether it is.
+        Wait until the job is over, at most *timeout* (seconds or a timedelta); whether it is.
 
-        It is over when it has succeeded, failed for good, was cancelled or is gone. Raises a
-        StorageError.
+        It is over when it has succeeded, failed for good, was cancelled or is gone. None: however
+        long it takes. Raises ConfigurationError if *timeout* is none, and a StorageError.
         """
         deadline = _deadline(timeout)
         with closing(_Ear(self._origin.adapter)) as ear:
@@ -172,14 +174,15 @@ class ScheduledJob:
                 ear.wait(left)
         return True
 
-    def result(self, timeout: float | None = None) -> Any:
+    def result(self, timeout: float | timedelta | None = None) -> Any:
         """
-        What the job returned, once it has; at most *timeout* seconds are waited for that.
+        What the job returned, once it has; *timeout* as of ``wait``.
 
         It comes back as its function's annotation says, where the function is known here.
 
-        Raises TimeoutError; JobFailedError where the job failed or was cancelled; NoResultError
-        where the row is gone, or holds no result, for want of ``keep_result``; a StorageError.
+        Raises TimeoutError when that is over; JobFailedError where the job failed or was cancelled;
+        NoResultError where the row is gone, or holds no result, for want of ``keep_result``;
+        ConfigurationError and a StorageError as ``wait``.
         """
         return self._outcome(timeout, is_over=self.wait(timeout))
 
@@ -208,7 +211,7 @@ class ScheduledJob:
 
         return await asyncio.to_thread(self.refresh)
 
-    async def wait_async(self, timeout: float | None = None) -> bool:  # noqa: ASYNC109  # as wait
+    async def wait_async(self, timeout: float | timedelta | None = None) -> bool:  # noqa: ASYNC109  # as wait
         """As ``wait``."""
         deadline = _deadline(timeout)
         with closing(_Ear(self._origin.adapter)) as ear:
@@ -219,14 +222,15 @@ class ScheduledJob:
                 await ear.wait_async(left)
         return True
 
-    async def result_async(self, timeout: float | None = None) -> Any:  # noqa: ASYNC109  # as result
+    async def result_async(self, timeout: float | timedelta | None = None) -> Any:  # noqa: ASYNC109  # as result
         """As ``result``."""
         return self._outcome(timeout, is_over=await self.wait_async(timeout))
 
-    def _outcome(self, timeout: float | None, *, is_over: bool) -> Any:
+    def _outcome(self, timeout: float | timedelta | None, *, is_over: bool) -> Any:
         what = f"job {self.id} {self.name}"
         if not is_over:
-            raise TimeoutError(f"{what} is {self.state} after {timeout:g} s")
+            waited = seconds("timeout", timeout)
+            raise TimeoutError(f"{what} is {self.state} after {waited:g} s")
         if self.state in ("failed", "cancelled"):
             why = "" if self.error is None else f": {self.error.type}: {self.error.message}"
             raise JobFailedError(f"{what} {_WERE[self.state]}{why}")
@@ -282,13 +286,15 @@ class _Ear:
         self._bell = None if directory is None else Bell(directory, ENDED)
         self._longest = defaults.SLEEP_DELAY if self._bell else defaults.LOOK_PAUSE
 
-    def wait(self, seconds: float) -> None:
+    def wait(self, longest: float) -> None:
         """Until a job has ended, or for a while."""
-        bells = [] if self._bell is None else [self._bell]
-        if select.select(bells, [], [], min(seconds, self._longest))[0] and self._bell:
+        bells = select.poll()  # select itself knows no descriptor above 1023
+        if self._bell is not None:
+            bells.register(self._bell, select.POLLIN)
+        if bells.poll(1000 * min(longest, self._longest)) and self._bell:
             self._bell.drain()
 
-    async def wait_async(self, seconds: float) -> None:
+    async def wait_async(self, longest: float) -> None:
         """As ``wait``."""
         import asyncio  # noqa: PLC0415  # as above
 
@@ -297,7 +303,7 @@ class _Ear:
         if self._bell is not None:
             loop.add_reader(self._bell, heard.set)
         try:
-            await asyncio.wait_for(heard.wait(), min(seconds, self._longest))
+            await asyncio.wait_for(heard.wait(), min(longest, self._longest))
         except TimeoutError:
             return
         finally:
@@ -311,5 +317,5 @@ class _Ear:
             self._bell.close()
 
 
-def _deadline(timeout: float | None) -> float:
-    return float("inf") if timeout is None else time.monotonic() + timeout
+def _deadline(timeout: float | timedelta | None) -> float:
+    return math.inf if timeout is None else time.monotonic() + seconds("timeout", timeout)

@@ -235,6 +235,41 @@ def test_patience_has_an_end(later):
     assert asyncio.run(job.wait_async(0.01)) is False
 
 
+@pytest.mark.parametrize("timeout", [-1, float("nan"), "5", True], ids=str)
+def test_no_patience_is_refused(later, timeout):
+    job = later(double, 1)
+
+    for wait in (job.wait, job.result):
+        with pytest.raises(ConfigurationError, match="timeout must be"):
+            wait(timeout)
+    with pytest.raises(ConfigurationError, match="timeout must be"):
+        asyncio.run(job.wait_async(timeout))
+
+
+def test_patience_may_be_a_timedelta(later):
+    with pytest.raises(TimeoutError, match=r"after 0\.01 s"):
+        later(double, 1).result(timedelta(milliseconds=10))
+
+
+def test_an_app_with_many_open_files_can_wait(project):
+    project.write("app.py", """
+        import os, resource
+        from litejobs import later
+
+        def job():
+            pass
+
+        if __name__ == "__main__":
+            hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+            resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+            while os.dup(0) < 1100:
+                pass
+            print(later(job).wait(0.01))
+    """)  # fmt: skip
+
+    assert project.run("app.py").out.endswith("False\n")
+
+
 def test_without_a_bell_a_handle_looks_now_and_then(later, manager, adapter, monkeypatch):
     job = later(double, 1)
     monkeypatch.setattr(adapter, "run_directory", None)
