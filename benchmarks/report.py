@@ -105,7 +105,13 @@ def section(workload: Workload, rows: Sequence[Row]) -> str:
     lines = []
     for row in rows:
         if row.wrong:
-            lines.append([row.who, row.durability, f"wrong: {one_line(row.wrong)}"])
+            lines.append(
+                [
+                    row.who,
+                    row.durability,
+                    f"wrong: {one_line(row.wrong.partition('; workers said: ')[0])}",
+                ]
+            )
             continue
         bare = [times(row, baseline(rows, row), workload)] * has_bare
         mine = "" if row.who == OWN else times(counterpart(rows, row), row, workload)
