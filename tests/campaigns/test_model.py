@@ -7,7 +7,8 @@ import pytest
 from test_adapters import EXAMPLE, FAULTS
 
 SMALL = ["--examples", "12", "--steps", "30", "--seed", "3"]
-# With these, and as many examples, the campaign comes upon it in its first; with others later.
+# With these, and as many examples, the campaign comes upon it in its first; with others later. But
+# hypothesis draws from the constants of all modules that are loaded, too: hence TRIES.
 SEEDS = {
     "a queue that is paused": 3,
     "all attempts for a person": 3,
@@ -49,6 +50,7 @@ SEEDS = {
     "what was begun": 3,
     "what was only found": 3,
 }
+TRIES = 40  # seeds, one after the other
 FAULT_SEEDS = {
     "finds early": 3,
     "knows no priority": 1,
@@ -69,11 +71,10 @@ def test_an_adapter_does_as_the_model(adapter):
 
 @pytest.mark.parametrize("guard", sorted(model.SQL | model.CODE))
 def test_the_campaign_sees_an_adapter_without(guard):
-    words = ["--examples", "30", "--steps", "30", "--seed", str(SEEDS[guard])]
+    words = ["--examples", "30", "--steps", "30", "--break", guard]
+    seeds = range(SEEDS[guard], SEEDS[guard] + TRIES)
 
-    report = model.main([*words, "--break", guard])
-
-    assert not model.is_kept(report), report
+    assert any(not model.is_kept(model.main([*words, "--seed", str(seed)])) for seed in seeds)
 
 
 @pytest.mark.parametrize("fault", FAULT_SEEDS)
@@ -85,6 +86,7 @@ def test_the_model_of_the_contract_alone_sees_an_adapter_that(fault):
         def make(self, place, clock):
             return model.load(faulty, place).MemoryAdapter("jobs", clock=clock)
 
-    options = Namespace(examples=40, steps=30, seed=FAULT_SEEDS[fault], breaks=fault)
-
-    assert model.differs(Faulty, options)
+    assert any(
+        model.differs(Faulty, Namespace(examples=40, steps=30, seed=seed, breaks=fault))
+        for seed in range(FAULT_SEEDS[fault], FAULT_SEEDS[fault] + TRIES)
+    )
