@@ -31,6 +31,7 @@ if TYPE_CHECKING:
         JobTimeout,
         LitejobsError,
         NoResultError,
+        ScheduleNotFoundError,
         SchedulingError,
         StorageError,
         TransactionError,
@@ -42,6 +43,7 @@ if TYPE_CHECKING:
     from litejobs.manager import JobManager
     from litejobs.processes.background import BackgroundProcess
     from litejobs.retention import Keep
+    from litejobs.schedule import Schedule
     from litejobs.scheduled import JobError, ScheduledJob
     from litejobs.scheduler import Scheduler
 
@@ -74,6 +76,8 @@ __all__ = [
     "NewJob",
     "NoResultError",
     "Retry",
+    "Schedule",
+    "ScheduleNotFoundError",
     "ScheduledJob",
     "Scheduler",
     "SchedulingError",
@@ -119,6 +123,8 @@ _HOMES = {
     "NewJob": ("litejobs.job", "NewJob"),
     "NoResultError": ("litejobs.errors", "NoResultError"),
     "Retry": ("litejobs.control", "Retry"),
+    "Schedule": ("litejobs.schedule", "Schedule"),
+    "ScheduleNotFoundError": ("litejobs.errors", "ScheduleNotFoundError"),
     "ScheduledJob": ("litejobs.scheduled", "ScheduledJob"),
     "Scheduler": ("litejobs.scheduler", "Scheduler"),
     "SchedulingError": ("litejobs.errors", "SchedulingError"),

@@ -34,9 +34,13 @@ from litejobs.launch import Launch
 from litejobs.limit import Limit
 from litejobs.program import calling_module, importable_name, is_spawned
 from litejobs.project import root_of_file
+from litejobs.recurring import Recurring, check_schedules, schedules_of
+from litejobs.schedule import Schedule
 from litejobs.scheduler import Target
 
 if TYPE_CHECKING:
+    from zoneinfo import ZoneInfo
+
     from litejobs.adapters.sqlite.adapter import SqliteAdapter
     from litejobs.background import BackgroundWorker
     from litejobs.execution import Execution
@@ -48,7 +52,8 @@ P = ParamSpec("P")
 R = TypeVar("R")
 _NOTHING = nullcontext()  # may be entered again and again
 _JOB_OPTIONS = (
-    "queue", "priority", "key", "keep_result", "limit", "properties", *JobOptions.__annotations__,
+    "queue", "priority", "key", "keep_result", "limit", "cron", "every", "timezone", "schedule",
+    "properties", *JobOptions.__annotations__,
 )  # fmt: skip
 
 
@@ -87,6 +92,8 @@ class BaseManager(ABC):
         self.after_error = self.hooks.after_error
         #: Is called with a JobRun that went wrong and is not to be tried again.
         self.after_failure = self.hooks.after_failure
+        #: What recurs: see Recurring.
+        self.recurring = Recurring(self)
         self._background = Launch(self._new_threads)
         self._is_lent = False
         self._watch: Around | None = None
@@ -98,6 +105,14 @@ class BaseManager(ABC):
     @abstractmethod
     def target(self, job: Callable[..., Any], adapter: str | None) -> Target:
         """What *job* stands for, stored in that adapter; raises SchedulingError."""
+
+    @abstractmethod
+    def describe(self, job: Job[..., Any], adapter: BaseAdapter) -> Target:
+        """As ``target``, of a declared job, without a look at the storage."""
+
+    def schedule_owner(self, path: str) -> str:  # noqa: ARG002  # for others
+        """Whose the schedules are that the code of the file *path* declares."""
+        return self.where
 
     @abstractmethod
     def loader(self) -> "Loader":
@@ -117,6 +132,10 @@ class BaseManager(ABC):
         key: str | Callable[..., str] | Key | None = ...,
         keep_result: bool | float | timedelta | None = ...,
         limit: int | Limit | None = ...,
+        cron: str | None = ...,
+        every: float | timedelta | None = ...,
+        timezone: "str | ZoneInfo | None" = ...,
+        schedule: Schedule | Sequence[Schedule] | None = ...,
         properties: Mapping[str, Any] | None = ...,
         **options: Unpack[JobOptions],
     ) -> Callable[[Callable[P, R]], Job[P, R]]: ...
@@ -140,6 +159,10 @@ class BaseManager(ABC):
         key: str | Callable[..., str] | Key | None = None,
         keep_result: bool | float | timedelta | None = None,
         limit: int | Limit | None = None,
+        cron: str | None = None,
+        every: float | timedelta | None = None,
+        timezone: "str | ZoneInfo | None" = None,
+        schedule: Schedule | Sequence[Schedule] | None = None,
         properties: Mapping[str, Any] | None = None,
         **options: Unpack[JobOptions],
     ) -> Job[P, R]:
@@ -148,7 +171,8 @@ class BaseManager(ABC):
 
         *key* and *keep_result* are those of ``later``, which may be told others. *limit* says how
         many calls of it may run at once, or with a Limit how many of those that have something in
-        common.
+        common. *cron*, with *timezone*, or *every* run it again and again, as those of a Schedule
+        do; *schedule* is such a one, or several, with arguments.
         *properties* become attributes of the job. Of the *options* max_attempts, max_runtime
         (seconds), delete_successful_jobs and delete_failed_jobs (True, False, or seconds or a
         timedelta after which the row goes) win over the group's. *retry_on* are the only exception
@@ -159,7 +183,8 @@ class BaseManager(ABC):
         lists of them, which run inside of the manager's.
 
         Raises ConfigurationError when an option is not of its kind, when the queue is not declared,
-        and when *perform* is no function made by ``def``.
+        when *perform* is no function made by ``def``, and when a schedule does not give it the
+        arguments that it needs.
         """
         if not inspect.isfunction(perform) or perform.__name__ == "<lambda>":
             raise ConfigurationError(
@@ -179,8 +204,11 @@ class BaseManager(ABC):
             hooks=hooks(options),
             properties=properties,
             limit=Limit.of(limit),
+            schedules=schedules_of(schedule, {"cron": cron, "every": every, "timezone": timezone}),
         )
-        self.declared[path_of(perform), job.name] = job
+        place = path_of(perform), job.name
+        check_schedules(job, (one for where, one in self.declared.items() if where != place))
+        self.declared[place] = job
         return job
 
     def start_background_worker(
@@ -204,6 +232,7 @@ class BaseManager(ABC):
             return False
         for adapter in {self.adapter(group.adapter) for group in self.workers}:
             adapter.reload()  # a file that is not ours is refused here
+        self._sync()
         return True
 
     def _new_threads(self) -> "BackgroundWorker":
@@ -255,7 +284,12 @@ class BaseManager(ABC):
         from litejobs.inline import InlineWorker  # noqa: PLC0415  # for workers only
 
         adapter = self.adapter(group.adapter)
-        return InlineWorker(group, adapter, self.execution, self.clock, id_, **how)
+        return InlineWorker(group, adapter, self.execution, self.clock, id_, sync=self._sync, **how)
+
+    def _sync(self) -> None:
+        """Store what recurs; but a test says itself what runs."""
+        if not self._is_lent:
+            self.recurring.sync()
 
     def execution(self, group: WorkerGroup) -> "Execution":
         """What runs the jobs of *group*; for one thread."""

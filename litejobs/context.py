@@ -1,5 +1,6 @@
 """What is going on around the code that runs now: which job, or that user code is being loaded."""
 
+import json
 import math
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -14,6 +15,8 @@ from litejobs.errors import ConfigurationError, quoted
 from litejobs.job import Limits, StoredJob
 from litejobs.progress import Progress, Said
 from litejobs.rules.text import cut
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 class Watch(Protocol):
@@ -31,9 +34,31 @@ class CurrentJob:
     max_attempts: int  #: runs in all that it may take
     queue: str  #: the queue in which it was stored
     deadline: datetime  #: when max_runtime will be over, in UTC
+    _handler: str = field(repr=False, compare=False)
     _finish: Callable[[object], None] = field(repr=False, compare=False)
     _say: Callable[[Said], None] = field(repr=False, compare=False)
     _watch: Watch = field(repr=False, compare=False)
+
+    @property
+    def schedule(self) -> str | None:
+        """The name of the schedule that it is a run of; None for a job that ``later`` stored."""
+        name = self._said("schedule")
+        return name if isinstance(name, str) else None
+
+    @property
+    def slot(self) -> datetime | None:
+        """
+        The time, in UTC, that its schedule names; None for a job that ``later`` stored.
+
+        However late the run begins, and when it is tried again, that stays.
+        """
+        moment = self._said("slot")
+        return _EPOCH + timedelta(milliseconds=moment) if isinstance(moment, int) else None
+
+    def _said(self, key: str) -> object:
+        """What stands under *key* in the row's handler."""
+        said = json.loads(self._handler)
+        return said.get(key) if isinstance(said, dict) else None
 
     def finish(self, connection: object) -> None:
         """
@@ -97,6 +122,7 @@ def current_job() -> CurrentJob | None:
         attempts=job.attempts,
         max_attempts=limits.max_attempts,
         queue=job.queue,
+        _handler=job.handler,
         deadline=datetime.fromtimestamp(began / 1000, UTC) + timedelta(seconds=limits.max_runtime),
         _finish=partial(finish, job, limits),
         _say=partial(progress.say, job),

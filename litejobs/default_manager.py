@@ -9,6 +9,7 @@ from types import FrameType, FunctionType
 from typing import TYPE_CHECKING, Any
 
 from litejobs import context
+from litejobs.adapters.base import BaseAdapter
 from litejobs.adapters.sqlite.adapter import SqliteAdapter
 from litejobs.base_manager import BaseManager, not_declared
 from litejobs.errors import ConfigurationError, SchedulingError
@@ -150,6 +151,13 @@ class DefaultManager(BaseManager):
             function, of.name, path, module, of.queue, of.priority, storage,
             of.key, of.keep_result, of.hooks or NONE, of.limit,
         )  # fmt: skip
+
+    def describe(self, job: Job[..., Any], _adapter: BaseAdapter) -> Target:
+        return self.target(job, None)
+
+    def schedule_owner(self, path: str) -> str:
+        """Of several scripts that share the database, each keeps what it declares itself."""
+        return f"{self.where} {path}".rstrip()
 
     def _storage(self, root: Path) -> SqliteAdapter:
         """The database, found by the first use; it serves that project and no other."""

@@ -61,3 +61,7 @@ LOG_SIZE = 10 * 1024 * 1024  # bytes of a daemon's log before it is rotated
 LOG_COUNT = 5  # rotated logs that are kept
 PRINTED_RATE = 256 * 1024  # bytes that one worker's jobs may print into the log in a second
 PRINTED_LINE = 8 * 1024  # bytes; a longer line becomes several
+
+CATCH_UP = 100  # missed runs of a schedule that are made at most, where all are wanted
+MISSED = 60_000  # milliseconds after which a time at which a schedule made no run counts as missed
+FIRE_BATCH = 500  # schedules that make their runs in one transaction

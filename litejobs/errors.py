@@ -123,6 +123,10 @@ class JobNotFoundError(LitejobsError, LookupError):
     """No job with that id, or no job in that queue, is stored."""
 
 
+class ScheduleNotFoundError(LitejobsError, LookupError):
+    """No schedule of that name is stored."""
+
+
 class JobStateError(LitejobsError):
     """The job is in a state in which that cannot be done to it."""
 

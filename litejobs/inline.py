@@ -141,6 +141,7 @@ class InlineWorker:
         clock: Clock,
         index: int,
         *,
+        sync: Callable[[], None] = lambda: None,
         workoff: bool = False,
         clear: bool = False,
     ) -> None:
@@ -154,6 +155,7 @@ class InlineWorker:
         self._group = group
         self._execution = execution
         self._clock = clock
+        self._sync = sync  # store what the code says that recurs
         self._workoff = workoff
         self._clear = clear
 
@@ -170,6 +172,7 @@ class InlineWorker:
                 log.info("%d jobs deleted from %s", count, self.adapter.describe())
                 return
             self.adapter.reload()
+            self._sync()
             self.work()
         finally:
             self.stopping.close()

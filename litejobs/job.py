@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from litejobs.keys import Key
     from litejobs.limit import Limit
     from litejobs.rules.exceptions import ErrorRules
+    from litejobs.schedule import Schedule
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -176,6 +177,7 @@ class Job(Generic[P, R]):
         error_rules: "ErrorRules | None" = None,
         hooks: "Hooks | None" = None,
         limit: "Limit | None" = None,
+        schedules: "tuple[Schedule, ...]" = (),
         properties: Mapping[str, Any] | None = None,
     ) -> None:
         functools.update_wrapper(self, perform)
@@ -199,6 +201,8 @@ class Job(Generic[P, R]):
         self.error_rules = error_rules
         #: How many of its calls may run at once; None: any number.
         self.limit = limit
+        #: When it is run again and again.
+        self.schedules = schedules
         #: The functions that run around it, beside its manager's, if there are any.
         self.hooks = hooks
         for name, value in (properties or {}).items():

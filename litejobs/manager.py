@@ -134,9 +134,12 @@ class JobManager(BaseManager):
 
     def _new_target(self, job: Job[..., Any], storage: BaseAdapter) -> Target:
         self._announce(storage)
+        return self.describe(job, storage)
+
+    def describe(self, job: Job[..., Any], adapter: BaseAdapter) -> Target:
         path = path_of(job.perform)
         return Target(
-            job.perform, job.name, path, None, job.queue, job.priority, storage,
+            job.perform, job.name, path, None, job.queue, job.priority, adapter,
             job.key, job.keep_result, job.hooks or NONE, job.limit,
         )  # fmt: skip
 

@@ -81,6 +81,8 @@ def manifest_of(manager: JobManager, home: Home) -> Manifest:
             for (path, name), job in manager.declared.items()
         ),
         home=home,
+        owner=manager.where,
+        schedules={key: tuple(some) for key, some in manager.recurring.declared().items()},
     )
 
 

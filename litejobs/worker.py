@@ -117,6 +117,7 @@ class Worker:
         self._recover_at = 0.0 if adapter.recovers else math.inf  # by time.monotonic()
         self._sweep_at = 0.0 if adapter.sweeps else math.inf
         self._sweeps_on = False  # there is more to delete
+        self._slot_at = 0.0 if adapter.schedules else math.inf  # by the clock, in milliseconds
 
     def work_once(self) -> bool:
         """Record what is done, find what can begin, hand it out; False if nothing moved."""
@@ -165,13 +166,17 @@ class Worker:
             self.executor.cancel(runs)
 
     def _put_right(self) -> None:
-        """Now and then: jobs of dead workers come back, and such as did not load before."""
+        """Runs of what recurs; now and then jobs of dead workers, and such as did not load."""
         now = time.monotonic()
         try:
+            if self.clock.now() >= self._slot_at and self.adapter.schedules:
+                self.adapter.schedules.fire()
+                self._look_for_slot()
             if now >= self._recover_at:
                 self._recover_at = now + defaults.RECOVERY_PAUSE
                 self._recover()
                 self.adapter.check()
+                self._look_for_slot()
             if now >= self._reload_at:
                 self._reload_at = now + defaults.CODE_PAUSE
                 if self.adapter.has_unloadable() and self._code_has_changed():
@@ -188,6 +193,12 @@ class Worker:
         self._sweeps_on = self.adapter.sweep()
         pause = defaults.SWEEP_REST if self._sweeps_on else defaults.SWEEP_PAUSE
         self._sweep_at = time.monotonic() + pause
+
+    def _look_for_slot(self) -> None:
+        """Note when something that recurs is to be run next."""
+        if self.adapter.schedules:
+            moment = self.adapter.schedules.next_at()
+            self._slot_at = math.inf if moment is None else moment
 
     def _recover(self) -> None:
         """Jobs whose worker has died are tried again, or given up."""
@@ -209,7 +220,8 @@ class Worker:
     def _work_is_left(self, finds: list[Find]) -> bool:
         """Finish if nothing is due; else whether to look again at once, for a race was lost."""
         try:
-            self.finished = not (self._sweeps_on or self.adapter.is_due(self.executor.queues))
+            is_due = self._slot_at <= self.clock.now() or self.adapter.is_due(self.executor.queues)
+            self.finished = not (self._sweeps_on or is_due)
             # What is due for a place that is not ready yet has to wait for it.
             return self.adapter.is_due(union(*(find.queues for find in finds)))
         except (DiskError, DatabaseBusyError) as error:
@@ -264,10 +276,12 @@ class Worker:
     def _until_next(self) -> float:
         try:
             run_at = self.adapter.next_run_at()
+            self._look_for_slot()
         except (DiskError, DatabaseBusyError) as error:
             self._trouble.note(error)
             return self._trouble.pause()
-        return math.inf if run_at is None else max(0, run_at - self.clock.now()) / 1000
+        moment = min(self._slot_at, math.inf if run_at is None else run_at)
+        return max(0, moment - self.clock.now()) / 1000
 
 
 def tell_held_back(adapter: BaseAdapter, queues: Iterable[str]) -> None:

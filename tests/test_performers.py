@@ -1692,6 +1692,7 @@ def test_a_performer_tells_what_its_app_is(project, alone):
         {"plain": "Plain", "sqlite": Storage(file, "background_jobs", "normal", 0o600, retention)},
         (DeclaredJob("app.py", "greet", {"max_attempts": 1}),),
         Home("app", "jobs", str(project.directory / "app.py"), ("a", "b")),
+        owner="app:jobs",
     )
     channel.shut()
     assert process.wait(DEADLINE) == 0

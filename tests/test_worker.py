@@ -5,8 +5,10 @@ import math
 import selectors
 import threading
 import time
+from pathlib import Path
 
 import pytest
+from helpers import wait_until
 
 from litejobs import defaults
 from litejobs.adapters.sqlite import connection
@@ -23,6 +25,7 @@ from litejobs.handler import write
 from litejobs.inline import Inline
 from litejobs.job import Find, Limits, NewJob
 from litejobs.loader import Loader
+from litejobs.recurrence import StoredSchedule
 from litejobs.rules.outcome import released
 from litejobs.stop import Stop
 from litejobs.worker import Worker, wait, work
@@ -791,3 +794,54 @@ def test_a_workoff_ends_when_all_old_jobs_are_gone(
 
     assert worker.finished
     assert states(adapter) == {}
+
+
+# What recurs
+
+
+def recur(adapter, name="tick", every=60_000):
+    handler = write("note", Path(__file__).name, Path(__file__).stem, '["tick"]', "{}")
+    job = NewJob(handler, "default", 50, 0)
+    adapter.schedules.add(StoredSchedule(name, None, "UTC", every, "once", 1, "skip", 0, job))
+
+
+def test_a_worker_sleeps_until_the_next_time_of_what_recurs(worker, adapter, clock):
+    recur(adapter, every=3000)
+    assert not worker.work_once()
+
+    assert worker.patience() == 3
+
+    clock.advance(3)
+    assert worker.patience() == 0
+    assert worker.work_once()
+    assert calls == ["tick"]
+
+
+def test_a_schedule_that_comes_while_it_is_busy_is_noticed(worker, adapter, clock, monkeypatch):
+    worker.work_once()
+    recur(adapter, every=1000)
+    clock.advance(1)
+    assert not worker.work_once()
+
+    monkeypatch.setattr(worker, "_recover_at", 0)
+    worker.work_once()
+
+    assert worker.work_once()
+    assert calls == ["tick"]
+
+
+def test_a_fault_while_runs_are_stored_is_waited_out(worker, adapter, clock, monkeypatch, caplog):
+    recur(adapter)
+    clock.advance(60)
+    fire = adapter.schedules.fire
+    monkeypatch.setattr(
+        adapter.schedules, "fire", lambda: (_ for _ in ()).throw(DiskError("the disk is full"))
+    )
+    assert not worker.work_once()
+    assert worker.patience() > 0
+    assert "the disk is full" in caplog.text
+    monkeypatch.setattr(adapter.schedules, "fire", fire)
+
+    wait_until(worker.work_once)
+
+    assert calls == ["tick"]

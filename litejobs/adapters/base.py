@@ -2,6 +2,7 @@ import logging
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Collection, Iterable, Sequence
 
+from litejobs.adapters.schedules import Schedules
 from litejobs.errors import ConfigurationError, TransactionError
 from litejobs.job import (
     Cancellation,
@@ -37,6 +38,9 @@ class BaseAdapter(ABC):
 
     #: Where the adapter says what it notices.
     logger: logging.Logger = logging.getLogger("litejobs")
+
+    #: Where it keeps what recurs; None: it does not.
+    schedules: Schedules | None = None
 
     @abstractmethod
     def schedule(self, jobs: Sequence[NewJob]) -> list[int]:

@@ -16,6 +16,7 @@ _MODULES = {
     "look": ("list", "show"),
     "change": ("retry", "cancel", "clear", "vacuum"),
     "queues": ("pause", "resume"),
+    "recurring": ("recurring",),
     "generate": ("init", "generate"),
     "completion": ("completion",),
 }

@@ -199,7 +199,9 @@ def _running(database: str) -> Callable[[int], list[str]]:
             adapter.open(create=False, adopt=False)
             records = Inspection(adapter).records(state="running", limit=1_000_000)
             pairs = [(worker_of(record), record) for record in records]
-            return [f"{r.id} {call(r)} of {who}" for (who, theirs), r in pairs if theirs == pid]
+            return [
+                f"{r.id} {call(r.handler)} of {who}" for (who, theirs), r in pairs if theirs == pid
+            ]
         return []
 
     return running

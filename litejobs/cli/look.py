@@ -71,7 +71,7 @@ def list_(
             str(record.priority),
             str(record.attempts),
             _when(record, now),
-            shorten(call(record), 48),
+            shorten(call(record.handler), 48),
             shorten(printable((record.last_error or "").split("\n", 1)[0]), 60),
         ]
         for record in records
@@ -104,7 +104,7 @@ def show(words: Sequence[str], app: str | None, root: Path | None, *, as_json: b
         click.echo(json.dumps(dataclasses.asdict(record), indent=2))
         return
     now = SystemClock().now()
-    lines = [("job", f"{record.id}  {call(record)}"), ("state", record.state)]
+    lines = [("job", f"{record.id}  {call(record.handler)}"), ("state", record.state)]
     lines += [("queue", printable(record.queue)), ("priority", str(record.priority))]
     lines += [("attempts", str(record.attempts))]
     if record.progress is not None:

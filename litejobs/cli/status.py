@@ -134,7 +134,7 @@ def workers(inspection: Inspection, daemons: Sequence[DaemonState]) -> list[Work
     for record in inspection.begun(limit=_MOST_WORKERS):
         who, pid = worker_of(record)
         busy.add((who, pid))
-        found.append(WorkerState(who, pid, record.id, call(record), record.locked_at))
+        found.append(WorkerState(who, pid, record.id, call(record.handler), record.locked_at))
     for state in daemons:
         names = state.record.workers if state.pid and state.record else ()
         idle = [who for who in names if (who, state.pid) not in busy]

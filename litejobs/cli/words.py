@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Sequence
-from datetime import UTC, datetime
+from datetime import UTC, datetime, tzinfo
 from typing import Any
 
 from litejobs.adapters.sqlite.inspection import Record
@@ -13,12 +13,12 @@ from litejobs.rules.text import printable
 _UNITS = ((86_400, "day"), (3_600, "hour"), (60, "minute"), (1, "second"))
 
 
-def call(record: Record) -> str:
+def call(handler: str) -> str:
     """``name(arguments)``, or the handler as it is where it cannot be read."""
     try:
-        row = read(record.handler)
+        row = read(handler)
     except UnloadableError:
-        return printable(record.handler)
+        return printable(handler)
     arguments = [json.dumps(value, ensure_ascii=False) for value in row.args]
     arguments += [
         f"{key}={json.dumps(value, ensure_ascii=False)}" for key, value in row.kwargs.items()
@@ -58,10 +58,10 @@ def duration(moment: int, now: int) -> str:
     return "0 seconds"
 
 
-def clock_time(moment: int) -> str:
-    """In the local zone; a row written by hand may hold any number."""
+def clock_time(moment: int, zone: tzinfo | None = None) -> str:
+    """In a zone (None: the local one); a row written by hand may hold any number."""
     try:
-        return f"{datetime.fromtimestamp(moment / 1000, UTC).astimezone():%Y-%m-%d %H:%M:%S %z}"
+        return f"{datetime.fromtimestamp(moment / 1000, UTC).astimezone(zone):%Y-%m-%d %H:%M:%S %z}"
     except (OverflowError, ValueError, OSError):
         return str(moment)
 

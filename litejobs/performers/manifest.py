@@ -4,6 +4,7 @@ import msgspec
 
 from litejobs.errors import ConfigurationError, UnloadableError
 from litejobs.job import Limits, OwnLimits
+from litejobs.recurrence import StoredSchedule
 from litejobs.retention import Keep
 from litejobs.row import read
 
@@ -54,6 +55,8 @@ class Manifest(msgspec.Struct, frozen=True):
     adapters: dict[str, Storage | str]  # by the manager's keys; of others what they call themselves
     jobs: tuple[DeclaredJob, ...]
     home: Home | None = None  # None: the default manager
+    owner: str | None = None  # of the schedules that its code declares; None: as home
+    schedules: dict[str, tuple[StoredSchedule, ...]] = {}  # by adapter
 
     @property
     def storages(self) -> dict[str, Storage]:

@@ -140,6 +140,7 @@ class Runner:
             if not seats:
                 continue
             if key in adapters:
+                _sync(adapters[key], manifest, key)
                 worker, soon, here = self._worker(adapters[key], manifest, seats, selector, stack)
                 workers += [worker, soon]
                 due += here
@@ -286,6 +287,12 @@ class Runner:
     def _exit_code(self, received: Received) -> int:
         cut_short = self._stop.at_once or (self._workoff and self._stop.requested)
         return 128 + received.number if cut_short else 0
+
+
+def _sync(adapter: SqliteAdapter, manifest: Manifest, key: str) -> None:
+    """Store what the app's code says that recurs there."""
+    if manifest.owner is not None:
+        adapter.schedules.sync(manifest.owner, manifest.schedules.get(key, ()))
 
 
 def _say_where(storage: str, places: Sequence[Place]) -> None:

@@ -14,6 +14,7 @@ from litejobs.adapters.sqlite.inspection import Inspection
 from litejobs.adapters.sqlite.vacuum import vacuum
 from litejobs.errors import DuplicateJobError
 from litejobs.job import Find, NewJob, Outcome, Unique
+from litejobs.recurrence import StoredSchedule
 from litejobs.testing import ManualClock
 
 NAME = "jobs.sqlite"
@@ -77,6 +78,9 @@ def store_jobs(directory):
     adapter.schedule([limited_job()])  # it waits for the end of the one that is held
     adapter.schedule_unique([unique_job("taken", "raise")])
     adapter.pause("paused")
+    adapter.schedules.sync("app:jobs", [schedule("nightly"), schedule("hourly", new_job("hours"))])
+    due = f"UPDATE {adapter.table}_recurring SET next_run_at = {NOW - 1}, last_job = {UNLOADABLE}"
+    adapter.connection.execute(due)
     # https://sqlite.org/c3ref/c_dbconfig_defensive.html: the last to close leaves the -wal too.
     adapter.connection._raw.config(apsw.SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1)
     adapter.close()
@@ -97,6 +101,11 @@ def limited_job(queue="default"):
 
 def unique_job(key, policy, text="of a key"):
     return new_job(text=text)._replace(unique=Unique(key, policy, None))
+
+
+def schedule(name, job=None):
+    job = job or unique_job("nightly", "skip")
+    return StoredSchedule(name, None, "UTC", 60_000, "once", 1, "skip", 0, job)
 
 
 ONCE = unique_job("", "skip", "once").handler  # of the jobs of operations that store one
@@ -189,6 +198,12 @@ OPERATIONS = {
     "cancel all": Operation(lambda adapter: Inspection(adapter).cancel_all()),
     "pause": Operation(lambda adapter: adapter.pause("default")),
     "resume": Operation(lambda adapter: adapter.resume("paused")),
+    "sync": Operation(
+        lambda adapter: adapter.schedules.sync("app:jobs", [schedule("hourly"), schedule("new")])
+    ),
+    "fire": Operation(lambda adapter: adapter.schedules.fire()),
+    "pause what recurs": Operation(lambda adapter: adapter.schedules.pause("hourly")),
+    "run now": Operation(lambda adapter: adapter.schedules.run_now("hourly")),
     "sweep": Operation(sweep),
     "empty the log": Operation(lambda adapter: adapter.connection.empty_log()),
     "vacuum": Operation(vacuum),

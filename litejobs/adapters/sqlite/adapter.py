@@ -21,6 +21,7 @@ from litejobs.adapters.sqlite.queries import Queries
 from litejobs.adapters.sqlite.recovery import recover
 from litejobs.adapters.sqlite.retention import Sweep
 from litejobs.adapters.sqlite.rows import glimpse, name, new_row, stored_job, stored_name, text
+from litejobs.adapters.sqlite.schedules import SqliteSchedules
 from litejobs.adapters.sqlite.storing import have_limits, store, store_unique
 from litejobs.clock import Clock, SystemClock
 from litejobs.config import check_logger, with_checked_options
@@ -67,6 +68,7 @@ class SqliteAdapter(BaseAdapter):
     """
 
     run_directory: str
+    schedules: SqliteSchedules
     batches = True
     drivers: ClassVar = ("sqlite3", "apsw")
     durabilities: ClassVar = ("full", "normal")
@@ -106,12 +108,13 @@ class SqliteAdapter(BaseAdapter):
         self.logger = logger or logging.getLogger("litejobs")
         self.clock = clock or SystemClock()
         self.sql = Queries(table)
-        self._limits = LimitKeeper(table)
+        self.limits = LimitKeeper(table)
         self._are_limits_kept = False  # as far as is known here
         self._connections = Connections()
         self._log_watch = wal.Watch(self.path, self.logger)
         self._prepared = False
         self._sweep = Sweep(self)
+        self.schedules = SqliteSchedules(self)
 
     def __eq__(self, other: object) -> bool:
         """Two adapters are equal if their jobs are the same."""
@@ -184,9 +187,9 @@ class SqliteAdapter(BaseAdapter):
             connection.synchronise(durable=True)
             ids = [connection.insert(self.sql.schedule, new_row(jobs[0], now))]
         else:
-            self._keep_limits(jobs)
+            self.keep_limits(jobs)
             with connection.transaction():
-                ids = store(connection, self.sql, self._limits, jobs, now)
+                ids = store(connection, self.sql, self.limits, jobs, now)
         self.ring()
         return ids
 
@@ -196,14 +199,14 @@ class SqliteAdapter(BaseAdapter):
         now = self.clock.now()
         if connection is not None:
             borrowed = self._borrow(connection)
-            self._keep_limits(jobs)
+            self.keep_limits(jobs)
             with borrowed.all_or_nothing():
                 kept = [store_unique(borrowed, *self._in_main, job, now) for job in jobs]
             borrowed.ring(self)
             return kept
-        self._keep_limits(jobs)
+        self.keep_limits(jobs)
         with self.connection.transaction():
-            kept = [store_unique(self.connection, self.sql, self._limits, job, now) for job in jobs]
+            kept = [store_unique(self.connection, self.sql, self.limits, job, now) for job in jobs]
         self.ring()
         return kept
 
@@ -211,7 +214,7 @@ class SqliteAdapter(BaseAdapter):
         if not jobs:
             return []
         borrowed = self._borrow(connection)
-        self._keep_limits(jobs)
+        self.keep_limits(jobs)
         with borrowed.all_or_nothing():
             ids = store(borrowed, *self._in_main, jobs, self.clock.now())
         borrowed.ring(self)
@@ -219,10 +222,10 @@ class SqliteAdapter(BaseAdapter):
 
     keeps_limits = True
 
-    def _keep_limits(self, jobs: Sequence[NewJob]) -> None:
+    def keep_limits(self, jobs: Sequence[NewJob]) -> None:
         """From the first job that has a limit on, in a transaction of our own."""
         if not self._are_limits_kept and have_limits(jobs):
-            self._limits.keep(self.connection)
+            self.limits.keep(self.connection)
             self._are_limits_kept = True
 
     def ring_at_commit(self, _connection: object) -> None:

@@ -8,16 +8,22 @@ _RECORD = """
   CAST(last_error AS BLOB), failed_at, finished_at, created_at, updated_at, CAST(progress AS BLOB),
   cancel_at, CAST(limit_key AS BLOB), CAST(handler AS BLOB)
 """
+_SCHEDULE = """
+  CAST(cron AS BLOB), CAST(timezone AS BLOB), every, missed, catch_up, overlap, jitter,
+  CAST(handler AS BLOB), CAST(queue AS BLOB), priority, CAST(unique_key AS BLOB), key_policy,
+  key_period, CAST(limit_key AS BLOB), limit_max
+"""
 _NAMED = re.compile(r"^-- name: (\w+)\n", re.MULTILINE)
 
 
 class Queries:
-    """The statements of queries.sql for one table, as attributes by their names."""
+    """The statements of a file for one table of jobs, as attributes by their names."""
 
-    def __init__(self, table: str) -> None:
+    def __init__(self, table: str, file: str = "queries.sql") -> None:
         self.table = table
-        for name, body in named("queries.sql").items():
-            setattr(self, name, body.format(table=table, record=_RECORD).strip().rstrip(";"))
+        for name, body in named(file).items():
+            parts = {"table": table, "record": _RECORD, "schedule": _SCHEDULE}
+            setattr(self, name, body.format_map(parts).strip().rstrip(";"))
 
     if TYPE_CHECKING:
 

@@ -64,6 +64,42 @@ CREATE INDEX {table}_kept_key   ON {table} (unique_key)
 -- Queues of which no job is begun; '*' is every queue.
 CREATE TABLE {table}_paused (queue TEXT PRIMARY KEY) STRICT, WITHOUT ROWID;
 
+-- What recurs: each row is a schedule, apart from the jobs that are its runs.
+CREATE TABLE {table}_recurring (
+  id          INTEGER PRIMARY KEY,
+  name        TEXT    NOT NULL UNIQUE,
+  owner       TEXT,                              -- whose code it is from; NULL: added at run time
+  version     INTEGER NOT NULL DEFAULT 1,        -- one more with each change
+  cron        TEXT,
+  timezone    TEXT    NOT NULL DEFAULT 'UTC',
+  every       INTEGER CHECK (every >= 1000),     -- milliseconds
+  missed      TEXT    NOT NULL DEFAULT 'once' CHECK (missed IN ('skip', 'once', 'all')),
+  catch_up    INTEGER NOT NULL DEFAULT 100 CHECK (catch_up BETWEEN 1 AND 10000),
+  overlap     TEXT    NOT NULL DEFAULT 'skip' CHECK (overlap IN ('skip', 'allow')),
+  jitter      INTEGER NOT NULL DEFAULT 0 CHECK (jitter >= 0),
+  queue       TEXT    NOT NULL DEFAULT 'default',
+  priority    INTEGER NOT NULL DEFAULT 50,
+  unique_key  TEXT,
+  key_policy  TEXT CHECK (key_policy IN ('skip', 'replace', 'raise')),
+  key_period  INTEGER,
+  limit_key   TEXT,
+  limit_max   INTEGER,
+  next_run_at INTEGER,                           -- NULL: never again, last_error says why
+  last_run_at INTEGER,                           -- the time for which the last run was made
+  last_job    INTEGER,                           -- the id of that
+  last_error  TEXT,
+  paused_at   INTEGER,
+  created_at  INTEGER NOT NULL
+              DEFAULT (CAST((julianday('now') - 2440587.5) * 86400000 AS INTEGER)),
+  updated_at  INTEGER NOT NULL
+              DEFAULT (CAST((julianday('now') - 2440587.5) * 86400000 AS INTEGER)),
+  handler     TEXT    NOT NULL,
+  CHECK ((cron IS NULL) <> (every IS NULL)),
+  CHECK ((unique_key IS NULL) = (key_policy IS NULL))
+) STRICT;
+
+CREATE INDEX {table}_recurring_next ON {table}_recurring (next_run_at) WHERE paused_at IS NULL;
+
 -- For people at the sqlite3 prompt: states and times as text.
 CREATE VIEW {table}_view AS
 SELECT id,
