@@ -183,10 +183,11 @@ def test_of_many_workers_that_have_seen_a_time_one_makes_its_run(adapter, databa
     "meanwhile",
     [
         lambda schedules: schedules.add(schedule(cron="0 * * * *")),
+        lambda schedules: schedules.add(schedule(job=JOB._replace(queue="slow"))),
         lambda schedules: schedules.pause("tick"),
         lambda schedules: schedules.remove("tick"),
     ],
-    ids=["changed", "paused", "removed"],
+    ids=["other times", "another queue", "paused", "removed"],
 )
 def test_one_that_is_changed_while_it_fires_makes_no_run_of_what_it_was(adapter, clock, meanwhile):
     adapter.schedules.add(schedule())
