@@ -101,7 +101,7 @@ def test_a_job_may_have_several_schedules_with_arguments(manager):
     ("options", "sentence"),
     [
         ({"cron": "61 * * * *"}, "'61' is no minute"),
-        ({"cron": "0 0 30 2 *"}, "'30' is no day of month"),
+        ({"cron": "0 0 30 2 *"}, "names a date that never comes"),
         ({"cron": "@daily", "timezone": "Europe/Roma"}, "did you mean 'Europe/Rome'?"),
         ({"cron": "@daily", "timezone": 3}, "timezone must be a name such as 'Europe/Rome', got 3"),
         ({"cron": 5}, "cron must be an expression, got 5"),

@@ -7,6 +7,7 @@ expression that takes every hour is not about times of the day: it goes on throu
 """
 
 import difflib
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from zoneinfo import ZoneInfo, available_timezones
@@ -20,7 +21,9 @@ NICKNAMES = {
     "@yearly": "0 0 1 1 *", "@annually": "0 0 1 1 *", "@monthly": "0 0 1 * *",
     "@weekly": "0 0 * * 0", "@daily": "0 0 * * *", "@midnight": "0 0 * * *", "@hourly": "0 * * * *",
 }  # fmt: skip
-_FIELDS = ("minute", "hour", "day of month", "month", "day of week")
+_DAY = "day of month"
+_FIELDS = ("minute", "hour", _DAY, "month", "day of week")
+_NEVER = " names a date that never comes"
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _SECOND, _MILLISECOND = timedelta(seconds=1), timedelta(milliseconds=1)
 _EVERY_HOUR = set(range(24))
@@ -44,9 +47,10 @@ class Cron:
         try:
             fields = self._after(datetime(2000, 1, 1))  # noqa: DTZ001  # a date without a zone
         except CronSimError as error:
-            raise ValueError(_complaint(expression, self._expression, error)) from None
+            why = _complaint(self._expression, str(error))
+            raise ValueError(f"cron {quoted(expression)}{why}") from None
         if _next(fields) is None:
-            raise ValueError(f"cron {quoted(expression)} names a date that never comes")
+            raise ValueError(f"cron {quoted(expression)}{_NEVER}")
         self._takes_every_hour = fields.hours == _EVERY_HOUR
 
     def after(self, moment: int) -> int | None:
@@ -161,9 +165,21 @@ def _expanded(expression: str) -> str:
     return " ".join(fields)
 
 
-def _complaint(expression: str, fields: str, error: CronSimError) -> str:
+def _complaint(fields: str, error: str) -> str:
     """Which field is wrong, in words."""
-    for name, value in zip(_FIELDS, fields.split(), strict=True):
-        if str(error).endswith(f" {name.replace(' ', '-')}"):
-            return f"cron {quoted(expression)}: {quoted(value)} is no {name}"
-    return f"cron {quoted(expression)}: {error}"
+    values = fields.split()
+    for name, value in zip(_FIELDS, values, strict=True):
+        if not error.endswith(f" {name.replace(' ', '-')}"):
+            continue
+        if name == _DAY and _can_be_read([*values[:3], "*", values[4]]):  # in another month
+            return _NEVER
+        return f": {quoted(value)} is no {name}"
+    return f": {error}"
+
+
+def _can_be_read(values: Sequence[str]) -> bool:
+    try:
+        CronSim(" ".join(values), datetime(2000, 1, 1))  # noqa: DTZ001  # a date without a zone
+    except CronSimError:
+        return False
+    return True

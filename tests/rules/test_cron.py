@@ -256,7 +256,7 @@ def test_at_the_end_of_the_calendar_there_is_no_next():
         ("0 0 32 * *", "'32' is no day of month"),
         ("0 0 * 13 *", "'13' is no month"),
         ("0 0 * * 8", "'8' is no day of week"),
-        ("0 0 30 2 *", "'30' is no day of month"),
+        ("0 0 30 2 *", "'0 0 30 2 *' names a date that never comes"),
         ("0 0 * * * *", "six fields; it takes five"),
         ("0 0 * *", "must have five fields: minute, hour"),
         ("", "must have five fields"),
@@ -264,7 +264,8 @@ def test_at_the_end_of_the_calendar_there_is_no_next():
         ("0 0 * 4 MON#", "is no day of week"),
         ("*/0 * * * *", "'*/0' is no minute"),
         ("5-1 * * * *", "'5-1' is no minute"),
-        ("0 0 31 2,4,6,9,11 *", "is no day of month"),
+        ("0 0 31 2,4,6,9,11 *", "names a date that never comes"),
+        ("0 0 32 2 *", "'32' is no day of month"),
     ],
 )
 def test_what_is_no_expression_is_refused_by_its_value(expression, sentence):
