@@ -19,6 +19,7 @@ from litejobs import (
     SchedulingError,
     SqliteAdapter,
     WorkerGroup,
+    context,
     current_job,
     testing,
 )
@@ -363,6 +364,13 @@ def test_what_no_worker_could_run_is_not_added(manager):
         with pytest.raises(SchedulingError, match=sentence):
             manager.recurring.add(refused, schedule)
     assert [one.name for one in manager.recurring.all()] == ["tick"]
+
+
+def test_while_a_worker_loads_the_code_nothing_is_added(manager):
+    job = manager.create_job(perform=tick)
+
+    with context.loading("shop"), pytest.raises(SchedulingError, match="a worker loaded shop"):
+        manager.recurring.add(job, Schedule(every=60))
 
 
 def test_with_several_adapters_each_keeps_its_own(tmp_path, clock):

@@ -492,6 +492,19 @@ def test_a_row_that_cannot_be_read_makes_no_runs_says_why_and_stops_no_other(
     assert one(adapter, "a").next_run_at > clock.now()
 
 
+def test_an_error_that_nobody_expects_of_one_keeps_no_other_from_firing(
+    adapter, clock, monkeypatch
+):
+    adapter.schedules.sync("shop:jobs", [schedule("a", cron="0 * * * *"), schedule("b")])
+    clock.advance(3600)
+    monkeypatch.setattr("litejobs.rules.cron.Cron.after", lambda *_: {}["no key"])
+
+    adapter.schedules.fire()
+
+    assert one(adapter, "a").last_error.startswith("KeyError")
+    assert one(adapter, "b").last_run_at == clock.now()
+
+
 def test_whatever_bytes_and_numbers_stand_in_a_row_no_other_is_kept_from_firing(adapter, clock):
     adapter.schedules.sync("shop:jobs", [schedule("b")])
     execute = adapter.connection.execute
