@@ -6,14 +6,9 @@ from typing import Any, Protocol
 
 from litejobs import context
 from litejobs.adapters.base import BaseAdapter
-from litejobs.adapters.schedules import Schedules
+from litejobs.adapters.schedules import Schedules, not_found
 from litejobs.config import check_queue
-from litejobs.errors import (
-    ConfigurationError,
-    ScheduleNotFoundError,
-    SchedulingError,
-    quoted,
-)
+from litejobs.errors import ConfigurationError, SchedulingError, quoted
 from litejobs.job import Job, NewJob
 from litejobs.recurrence import Recurrence, StoredSchedule
 from litejobs.schedule import Schedule, check_name
@@ -61,6 +56,11 @@ class Recurring:
             )
         if not isinstance(schedule, Schedule):
             raise SchedulingError(f"recurring.add takes a Schedule, got {quoted(schedule)}")
+        if schedule.adapter not in (None, *self._owner.adapter_keys):
+            keys = ", ".join(self._owner.adapter_keys)
+            raise SchedulingError(
+                f"there is no adapter {quoted(schedule.adapter)}; the adapters are {keys}"
+            )
         target = self._owner.target(job, schedule.adapter)
         try:
             self._kept(target.adapter).add(stored(target, schedule, self._owner.queues))
@@ -154,9 +154,7 @@ class Recurring:
             for one in adapter.schedules.all()
         }
         if name not in there:
-            raise ScheduleNotFoundError(
-                f"there is no schedule {quoted(name)}; there are: {', '.join(there) or 'none'}"
-            )
+            raise not_found(name, there)
         return there[name]
 
 
@@ -214,8 +212,6 @@ def schedules_of(schedule: object, shorthand: Mapping[str, Any]) -> tuple[Schedu
     """
     given = {key: value for key, value in shorthand.items() if value is not None}
     if schedule is None:
-        if given and not given.keys() & {"cron", "every"}:
-            raise ConfigurationError("timezone of a job goes with cron")
         return (Schedule(**given),) if given else ()
     if given:
         raise ConfigurationError(

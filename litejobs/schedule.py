@@ -7,7 +7,13 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any, get_args
 
 from litejobs import defaults
-from litejobs.config import check_priority, check_queue, check_whole, seconds
+from litejobs.config import (
+    check_priority,
+    check_queue,
+    check_whole,
+    seconds,
+    with_checked_options,
+)  # fmt: skip
 from litejobs.errors import ConfigurationError, quoted
 from litejobs.recurrence import Missed, Overlap, timing
 from litejobs.rules.recurrence import Timing
@@ -20,15 +26,16 @@ _SHORTEST = 1.0  # seconds between two runs
 _MOST = 10_000  # missed runs of one schedule that are made at once
 
 
+@with_checked_options
 @dataclass(frozen=True, kw_only=True)
 class Schedule:
     """
     When a job is run again and again, and with which arguments.
 
     *cron* is an expression of five fields, or ``"@daily"`` and the like, by the clocks of
-    *timezone*, a name or a ZoneInfo; *every* is the seconds, or a timedelta, between two runs: one
-    of both. *name* is one of its own in the database (None: the job's name). *queue* and *priority*
-    win over the job's.
+    *timezone*, a name or a ZoneInfo (None: UTC); *every* is the seconds, or a timedelta, between
+    two runs: one of both. *name* is one of its own in the database (None: the job's name). *queue*
+    and *priority* win over the job's.
 
     *missed* says what becomes of times at which no worker was there: of all of them one run is made
     (``"once"``), or one of each (``"all"``; of the last *catch_up*), or none (``"skip"``) if the
@@ -42,7 +49,7 @@ class Schedule:
 
     cron: str | None = None
     every: float | timedelta | None = None
-    timezone: "str | ZoneInfo" = "UTC"
+    timezone: "str | ZoneInfo | None" = None
     args: Sequence[Any] = ()
     kwargs: Mapping[str, Any] | None = None
     name: str | None = None
@@ -57,6 +64,8 @@ class Schedule:
     def __post_init__(self) -> None:
         if (self.cron is None) == (self.every is None):
             raise ConfigurationError("a schedule has either cron or every, one of both")
+        if self.every is not None and self.timezone is not None:
+            raise ConfigurationError("timezone goes with cron: intervals go by elapsed time")
         _ = self.timing, self.jitter_in_milliseconds
         _check_kind("args", self.args, list | tuple, "a list")
         _check_kind("kwargs", self.kwargs, Mapping | None, "a dict")
@@ -97,7 +106,7 @@ class Schedule:
     def zone_name(self) -> str:
         """The name of its time zone."""
         zone: object = self.timezone
-        name = "UTC" if zone is UTC else getattr(zone, "key", zone)
+        name = "UTC" if zone in (None, UTC) else getattr(zone, "key", zone)
         if not isinstance(name, str):
             raise ConfigurationError(
                 f"timezone must be a name such as 'Europe/Rome', got {quoted(self.timezone)}"

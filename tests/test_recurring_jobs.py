@@ -77,7 +77,8 @@ def test_an_interval_is_seconds_or_a_timedelta(manager, every):
 
 
 @pytest.mark.parametrize(
-    ("timezone", "name"), [(ZoneInfo("Europe/Rome"), "Europe/Rome"), (UTC, "UTC"), ("UTC", "UTC")]
+    ("timezone", "name"),
+    [(ZoneInfo("Europe/Rome"), "Europe/Rome"), (UTC, "UTC"), ("UTC", "UTC"), (None, "UTC")],
 )
 def test_a_zone_is_a_name_or_an_object(timezone, name):
     assert Schedule(cron="@daily", timezone=timezone).zone_name == name
@@ -107,7 +108,8 @@ def test_a_job_may_have_several_schedules_with_arguments(manager):
         ({"cron": "@daily", "timezone": 3}, "timezone must be a name such as 'Europe/Rome', got 3"),
         ({"cron": 5}, "cron must be an expression, got 5"),
         ({"cron": "@daily", "every": 60}, "either cron or every, one of both"),
-        ({"timezone": "UTC"}, "timezone of a job goes with cron"),
+        ({"timezone": "UTC"}, "a schedule has either cron or every"),
+        ({"every": 60, "timezone": "UTC"}, "timezone goes with cron: intervals go by elapsed"),
         ({"every": 0}, "every must be at least 1 second, got 0"),
         ({"every": 0.5}, "every must be at least 1 second, got 0.5"),
         ({"every": -5}, "every must be at least 0 seconds, got -5"),
@@ -145,6 +147,7 @@ def test_what_makes_no_sense_is_refused_where_it_is_declared(manager, options, s
         ({"catch_up": 10**6}, "catch_up must be at most 10000"),
         ({"jitter": -1}, "jitter must be at least 0 seconds"),
         ({"adapter": 1}, "adapter of a schedule must be a key"),
+        ({"ovrlap": "skip"}, "'ovrlap' is not an option of Schedule; did you mean 'overlap'?"),
     ],
 )
 def test_a_schedule_refuses_what_is_not_of_its_kind(options, sentence):
@@ -360,6 +363,7 @@ def test_what_no_worker_could_run_is_not_added(manager):
         (report, Schedule(every=60, args=[1]), "report is a job"),
         (job, "@daily", "recurring.add takes a Schedule, got '@daily'"),
         (job, Schedule(every=60, args=[1], name="tick"), "change it there"),
+        (job, Schedule(every=60, args=[1], adapter="b"), "no adapter 'b'; the adapters are sqlite"),
     ):
         with pytest.raises(SchedulingError, match=sentence):
             manager.recurring.add(refused, schedule)

@@ -1,5 +1,5 @@
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from litejobs.errors import ScheduleNotFoundError, quoted
 from litejobs.recurrence import Recurrence, StoredSchedule
@@ -53,12 +53,10 @@ class Schedules(ABC):
 
     def named(self, name: str) -> Recurrence:
         """The one of that name; raises ScheduleNotFoundError, which says which there are."""
-        there = self.all()
-        for one in there:
-            if one.name == name:
-                return one
-        names = ", ".join(printable(one.name) for one in there) or "none"
-        raise ScheduleNotFoundError(f"there is no schedule {quoted(name)}; there are: {names}")
+        there = {one.name: one for one in self.all()}
+        if name not in there:
+            raise not_found(name, there)
+        return there[name]
 
     @abstractmethod
     def next_at(self) -> int | None:
@@ -67,3 +65,9 @@ class Schedules(ABC):
     @abstractmethod
     def fire(self) -> None:
         """Store the runs of all schedules whose time has come, or of some where they are many."""
+
+
+def not_found(name: str, there: Iterable[str]) -> ScheduleNotFoundError:
+    """That no schedule has that name, with those that are *there*."""
+    names = ", ".join(map(printable, there)) or "none"
+    return ScheduleNotFoundError(f"there is no schedule {quoted(name)}; there are: {names}")

@@ -55,7 +55,7 @@ class Manifest(msgspec.Struct, frozen=True):
     adapters: dict[str, Storage | str]  # by the manager's keys; of others what they call themselves
     jobs: tuple[DeclaredJob, ...]
     home: Home | None = None  # None: the default manager
-    owner: str | None = None  # of the schedules that its code declares; None: as home
+    owner: str | None = None  # of schedules, the manager by its name; None: the default manager
     schedules: dict[str, tuple[StoredSchedule, ...]] = {}  # by adapter
 
     @property

@@ -283,6 +283,7 @@ def test_whatever_stands_there_gives_times_or_one_kind_of_error(text):
         return
 
     assert rule.after(0) > 0
+    assert rule.words()
 
 
 @pytest.mark.parametrize(

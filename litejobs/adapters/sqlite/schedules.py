@@ -5,7 +5,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from litejobs import defaults
-from litejobs.adapters.schedules import Schedules
+from litejobs.adapters.schedules import Schedules, not_found
 from litejobs.adapters.sqlite.queries import Queries
 from litejobs.adapters.sqlite.rows import STATES, text
 from litejobs.adapters.sqlite.storing import store, store_unique
@@ -205,7 +205,7 @@ class SqliteSchedules(Schedules):
     def _row(self, name: str) -> Sequence[Any]:
         rows = self._execute(self._sql.named, name=name)
         if not rows:
-            self.named(name)  # says which there are
+            raise not_found(name, (one.name for one in self.all()))
         return rows[0]
 
     def _whose(self, name: str) -> str:
@@ -260,6 +260,6 @@ def _schedule(name: str, values: Sequence[Any]) -> StoredSchedule:
 
 def _recurrence(row: Sequence[Any]) -> Recurrence:
     values: list[Any] = [text(value) if isinstance(value, bytes) else value for value in row]
-    state = 14
-    values[state] = None if values[state] is None else STATES[values[state]]
-    return Recurrence(*values)
+    found = Recurrence(*values)
+    state = found.last_state  # its number, as yet
+    return found if state is None else found._replace(last_state=STATES[state])  # type: ignore[call-overload]
