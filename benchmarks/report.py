@@ -105,13 +105,8 @@ def section(workload: Workload, rows: Sequence[Row]) -> str:
     lines = []
     for row in rows:
         if row.wrong:
-            lines.append(
-                [
-                    row.who,
-                    row.durability,
-                    f"wrong: {one_line(row.wrong.partition('; workers said: ')[0])}",
-                ]
-            )
+            why = one_line(row.wrong.partition("; workers said: ")[0])
+            lines.append([row.who, row.durability, f"wrong: {why}"])
             continue
         bare = [times(row, baseline(rows, row), workload)] * has_bare
         mine = "" if row.who == OWN else times(counterpart(rows, row), row, workload)
