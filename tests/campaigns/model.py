@@ -33,7 +33,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import invariant, precondition, rule, run_state_machine_as_test
 
 from litejobs.adapters.sqlite import adapter as sqlite_adapter
-from litejobs.adapters.sqlite import queries, recovery, rows, storing
+from litejobs.adapters.sqlite import finding, queries, recovery, rows, storing
 from litejobs.adapters.sqlite.adapter import SqliteAdapter
 from litejobs.adapters.sqlite.connection import Connection
 from litejobs.adapters.sqlite.inspection import Inspection, Record
@@ -430,7 +430,7 @@ def held_too_long(adapter):
 
 # Guards of the code: whose attribute, and what takes its place.
 CODE = {
-    "order of what is returned": [(sqlite_adapter, "_PLACE_IN_LINE", attrgetter("id"))],
+    "order of what is returned": [(finding, "_PLACE_IN_LINE", attrgetter("id"))],
     "not ready before it is due": [
         (place, "new_row", lambda job, now: rows.new_row(job, now + 1))
         for place in (sqlite_adapter, storing)

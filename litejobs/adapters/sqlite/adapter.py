@@ -6,9 +6,7 @@ import time
 from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from datetime import timedelta
 from functools import cached_property
-from operator import attrgetter
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from litejobs import defaults
@@ -16,12 +14,14 @@ from litejobs.adapters.base import BaseAdapter
 from litejobs.adapters.sqlite import file, migrations, wal
 from litejobs.adapters.sqlite.connection import Connection, Connections, Durability
 from litejobs.adapters.sqlite.drivers import DriverName
+from litejobs.adapters.sqlite.finding import Finding
 from litejobs.adapters.sqlite.limits import Limits as LimitKeeper
 from litejobs.adapters.sqlite.queries import Queries
 from litejobs.adapters.sqlite.recovery import recover
 from litejobs.adapters.sqlite.retention import Sweep
-from litejobs.adapters.sqlite.rows import glimpse, name, new_row, stored_job, stored_name, text
+from litejobs.adapters.sqlite.rows import glimpse, new_row, stored_job, text
 from litejobs.adapters.sqlite.schedules import SqliteSchedules
+from litejobs.adapters.sqlite.settling import Settling, is_alike
 from litejobs.adapters.sqlite.storing import have_limits, store, store_unique
 from litejobs.clock import Clock, SystemClock
 from litejobs.config import check_logger, with_checked_options
@@ -39,14 +39,13 @@ from litejobs.job import (
 )  # fmt: skip
 from litejobs.retention import Keep, check_retention
 from litejobs.rules.outcome import released
-from litejobs.rules.queues import takes, union
+from litejobs.rules.queues import union
 from litejobs.run_directory.lease import is_dead
 from litejobs.run_directory.paths import run_directory
 
 if TYPE_CHECKING:
     from litejobs.adapters.sqlite.borrowed import Borrowed
 
-_PLACE_IN_LINE = attrgetter("priority", "run_at", "id")
 _TABLE_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,62}")
 
 
@@ -113,6 +112,8 @@ class SqliteAdapter(BaseAdapter):
         self._connections = Connections()
         self._log_watch = wal.Watch(self.path, self.logger)
         self._prepared = False
+        self._finding = Finding(self)
+        self._settling = Settling(self.sql, self.retention, self.clock)
         self._sweep = Sweep(self)
         self.schedules = SqliteSchedules(self)
 
@@ -246,6 +247,10 @@ class SqliteAdapter(BaseAdapter):
         table = f"main.{self.table}"
         return Queries(table), LimitKeeper(table)
 
+    @cached_property
+    def _settling_in_main(self) -> Settling:
+        return Settling(self._in_main[0], self.retention, self.clock)
+
     # Finding
 
     def find(
@@ -264,73 +269,22 @@ class SqliteAdapter(BaseAdapter):
             self._settle_all(settlements)
             now = self.clock.now()
             if finds:
-                self.connection.execute(
-                    self.sql.promote, {"now": now, "limit": defaults.PROMOTION_BATCH}
-                )
-            found = [self._lock(find, now) for find in finds]
+                self._finding.promote(now)
+            found = [self._finding.lock(find, now) for find in finds]
         if settlements:
             self.ring_ended()
             self.ring_for_admitted()
         return found
 
-    def _lock(self, find: Find, now: int) -> list[StoredJob]:
-        values = {"now": now, "worker": find.worker, "limit": find.limit}
-        match self._names(find.queues):
-            case []:
-                return []
-            case [queue]:
-                values["queue"] = stored_name(queue)
-                rows = self.connection.execute(self.sql.find, values)
-            case names:
-                values["queues"] = stored_name(json.dumps(names, ensure_ascii=False))
-                rows = self.connection.execute(self.sql.find_among, values)
-        found = [stored_job(row) for row in rows]
-        found.sort(key=_PLACE_IN_LINE)
-        return found
-
-    def _names(self, queues: Iterable[str]) -> list[str]:
-        """The queues, none twice; "*" are all that have ready jobs, but for the exceptions."""
-        names = sorted(set(queues))
-        if defaults.WORK_QUEUE not in names:
-            return names
-        [(present,)] = self.connection.execute(self.sql.present)
-        return [one for one in json.loads(name(present)) if takes(names, one)]
-
     def is_due(self, queues: Iterable[str]) -> bool:
-        """Whether a job of *queues* is ready, or any is due to become so; takes no write lock."""
-        selection = set(queues)
-        are_all = selection == {defaults.WORK_QUEUE}
-        if are_all:
-            [(ready, next_run_at, paused)] = self.connection.execute(self.sql.look_at_all)
-        if not are_all or (ready and paused):
-            values = {"queues": json.dumps(self._names(selection))}
-            [(ready, next_run_at)] = self.connection.execute(self.sql.look, values)
-        return bool(ready) or (next_run_at is not None and next_run_at <= self.clock.now())
+        return self._finding.is_due(queues)
+
+    def next_run_at(self) -> int | None:
+        return self._finding.next_run_at()
 
     def count_due(self, queues: Iterable[str]) -> int:
         """How many jobs of *queues* could be run now; takes a second for each ten millions."""
-        paused = self.paused()
-        return self._count_due(name for name in self._stored(queues) if not takes(paused, name))
-
-    def held_back(self, queues: Iterable[str]) -> dict[str, int]:
-        paused = self.paused()
-        names = [name for name in self._stored(queues) if takes(paused, name)] if paused else []
-        numbers = {name: self._count_due([name]) for name in names}
-        return {name: number for name, number in numbers.items() if number}
-
-    def _stored(self, queues: Iterable[str]) -> list[str]:
-        """Those of *queues* that have jobs."""
-        places = self.connection.execute(self.sql.places)
-        return sorted({name for _, queue in places if takes(queues, name := text(queue))})
-
-    def _count_due(self, names: Iterable[str]) -> int:
-        values = {"queues": json.dumps(list(names)), "now": self.clock.now()}
-        [(number,)] = self.connection.execute(self.sql.count_due, values)
-        return number  # type: ignore[no-any-return]
-
-    def next_run_at(self) -> int | None:
-        [(run_at,)] = self.connection.execute(self.sql.next_run_at)
-        return run_at  # type: ignore[no-any-return]
+        return self._finding.count_due(queues)
 
     # Pausing
 
@@ -346,9 +300,12 @@ class SqliteAdapter(BaseAdapter):
         self.ring()
 
     def paused(self) -> list[str]:
-        return [text(queue) for (queue,) in self.connection.execute(self.sql.paused)]
+        return self._finding.paused()
 
-    # Settling: each statement fences by id, locked_by and attempts
+    def held_back(self, queues: Iterable[str]) -> dict[str, int]:
+        return self._finding.held_back(queues)
+
+    # Settling
 
     def success(
         self,
@@ -369,14 +326,18 @@ class SqliteAdapter(BaseAdapter):
     ) -> bool:
         if delete:
             return bool(self._settle_alike(Outcome("failure", delete=True), [job]))
-        return self._settle(self.sql.failure, job, error=error, expires_at=self._expiry(keep))
+        return self._settle(
+            self.sql.failure, job, error=error, expires_at=self._settling.expiry(keep)
+        )
 
     def cancelled(
         self, job: StoredJob, reason: str, *, delete: bool, keep: float | None = None
     ) -> bool:
         if delete:
             return bool(self._settle_alike(Outcome("cancelled", delete=True), [job]))
-        return self._settle(self.sql.cancelled, job, reason=reason, expires_at=self._expiry(keep))
+        return self._settle(
+            self.sql.cancelled, job, reason=reason, expires_at=self._settling.expiry(keep)
+        )
 
     def snooze(self, job: StoredJob, run_at: int) -> bool:
         return self._settle(self.sql.snooze, job, run_at=run_at)
@@ -391,8 +352,7 @@ class SqliteAdapter(BaseAdapter):
         """As ``settle``; those that ended alike, with nothing of their own, at once."""
         alike: defaultdict[tuple[Outcome, str, int], list[StoredJob]] = defaultdict(list)
         for job, outcome in settlements:
-            is_alike = outcome.error is None and outcome.run_at is None
-            if is_alike and outcome.result is None and outcome.progress is None:
+            if is_alike(outcome):
                 alike[outcome, job.locked_by, job.attempts].append(job)
             else:
                 self.settle(job, outcome)
@@ -407,45 +367,11 @@ class SqliteAdapter(BaseAdapter):
     def _settle_alike(self, outcome: Outcome, jobs: Sequence[StoredJob]) -> set[int]:
         """Settle jobs of one worker in like attempts; the ids of those that were its own."""
         self.connection.synchronise(durable=True)
-        return self._settled(self.connection, self.sql, outcome, jobs)
-
-    def _settled(
-        self,
-        connection: "Connection | Borrowed",
-        sql: Queries,
-        outcome: Outcome,
-        jobs: Sequence[StoredJob],
-    ) -> set[int]:
-        is_success = outcome.kind == "success"
-        if outcome.kind == "released":
-            statement = sql.release
-        else:
-            statement = sql.delete if outcome.delete else sql.success
-        now = self.clock.now()
-        values = {
-            "ids": json.dumps([job.id for job in jobs]),
-            "worker": jobs[0].locked_by,
-            "attempts": jobs[0].attempts,
-            "now": now,
-            "is_success": is_success,
-            "expires_at": self._expiry(outcome.keep),
-            "stays": now if outcome.delete else self._stays(now),
-            "result": outcome.result,
-        }
-        held = {id_ for (id_,) in connection.settle(statement, values)}
-        if is_success and outcome.delete and len(held) < len(jobs):  # its key may be taken for long
-            held |= {id_ for (id_,) in connection.settle(sql.success, values)}
-        return held
-
-    def _stays(self, now: int) -> int:
-        """When the row of a job that succeeds now may go, by the retention alone."""
-        age = self.retention["succeeded"].age
-        assert not isinstance(age, timedelta)
-        return defaults.END_OF_TIME if age is None else now + int(1000 * age)
+        return self._settling.alike(self.connection, outcome, jobs)
 
     def _settle(self, statement: str, job: StoredJob, **values: Any) -> bool:
         self.connection.synchronise(durable=True)
-        return bool(self.connection.settle(statement, values | self._one(job)))
+        return self._settling.one(self.connection, statement, job, **values)
 
     def ring_for_admitted(self) -> None:
         """After a transaction that settled: other jobs may have got the places of those."""
@@ -453,21 +379,12 @@ class SqliteAdapter(BaseAdapter):
             self.connection.has_admitted = False
             self.ring()
 
-    def _one(self, job: StoredJob) -> dict[str, Any]:
-        """What names the run of a job, now, to a statement."""
-        return {
-            "id": job.id,
-            "worker": job.locked_by,
-            "attempts": job.attempts,
-            "now": self.clock.now(),
-        }
-
     def finish_within(
         self, connection: object, job: StoredJob, outcome: Outcome
     ) -> Callable[[], None]:
         borrowed = self._borrow(connection)
         with borrowed.all_or_nothing():
-            if not self._settled(borrowed, self._in_main[0], outcome, [job]):
+            if not self._settling_in_main.alike(borrowed, outcome, [job]):
                 raise JobStateError(
                     f"job {job.id} is not this run's to finish: it was finished before, or is "
                     "another's by now"
@@ -477,12 +394,8 @@ class SqliteAdapter(BaseAdapter):
         return borrowed.roll_back
 
     def is_held(self, job: StoredJob) -> bool:
-        [(held,)] = self.connection.execute(self.sql.is_held, self._one(job))
+        [(held,)] = self.connection.execute(self.sql.is_held, self._settling.run(job))
         return bool(held)
-
-    def _expiry(self, keep: float | None) -> int | None:
-        """When a row goes that stays for *keep* seconds from now."""
-        return None if keep is None else self.clock.now() + int(1000 * keep)
 
     def release_strays(self, workers: Collection[str], known: Collection[int]) -> int:
         values = {
@@ -535,8 +448,7 @@ class SqliteAdapter(BaseAdapter):
         return set(self.connection.execute(self.sql.asked_to_end))
 
     def is_asked_to_end(self, job: StoredJob) -> bool:
-        values = {"id": job.id, "worker": job.locked_by, "attempts": job.attempts}
-        return bool(self.connection.execute(self.sql.is_asked_to_end, values))
+        return bool(self.connection.execute(self.sql.is_asked_to_end, self._settling.run(job)))
 
     recovers = True
 
