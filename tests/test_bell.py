@@ -13,9 +13,12 @@ from pathlib import Path
 import pytest
 from helpers import DEADLINE, NOBODY, wait_until
 
+from litejobs.clock import SystemClock
 from litejobs.errors import ConfigurationError
 from litejobs.run_directory import identity, paths
 from litejobs.run_directory.bell import Bell, ring
+
+SECOND = 1_000_000_000  # nanoseconds
 
 as_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root gives files away")
 on_linux = pytest.mark.skipif(sys.platform != "linux", reason="a way only Linux has")
@@ -151,17 +154,34 @@ def test_rings_that_stopped_workers_do_not_hear_keep_none_from_the_others(make_b
 def let_pass(directory, *, seconds):
     """As if the last change of the directory were so long ago."""
     status = Path(directory).stat()
-    os.utime(directory, ns=(status.st_atime_ns, status.st_mtime_ns - seconds * 1_000_000_000))
+    os.utime(directory, ns=(status.st_atime_ns, status.st_mtime_ns - seconds * SECOND))
 
 
-def test_a_directory_that_has_not_changed_for_long_is_not_listed_again(
-    make_bell, directory, monkeypatch
+@pytest.fixture
+def age(directory, monkeypatch):
+    """Make the directory's last change so many milliseconds old, at a moment that is given."""
+
+    def age(milliseconds, *, changed):
+        monkeypatch.setattr(SystemClock, "now", lambda _: changed // 1_000_000 + milliseconds)
+        os.utime(directory, ns=(changed, changed))
+
+    return age
+
+
+# As file systems stamp that count seconds, and parts of them.
+WHOLE = 1_790_000_000 * SECOND
+FINE = WHOLE + 4_000_000
+
+
+@pytest.mark.parametrize(("changed", "milliseconds"), [(WHOLE, 2001), (FINE, 101)])
+def test_a_directory_that_has_not_changed_for_some_time_is_not_listed_again(
+    make_bell, directory, age, monkeypatch, changed, milliseconds
 ):
     bell = make_bell()
-    let_pass(directory, seconds=10)
+    age(milliseconds, changed=changed)
     ring(directory)
     bell.drain()
-    monkeypatch.setattr(os, "listdir", lambda _: pytest.fail("was listed"))
+    monkeypatch.setattr(os, "scandir", lambda _: pytest.fail("was listed"))
 
     ring(directory)
 
@@ -179,13 +199,16 @@ def test_a_bell_that_comes_later_is_heard_at_once(make_bell, directory):
     assert is_ringing(bell)
 
 
-def test_a_bell_that_comes_within_one_tick_of_the_file_systems_clock_is_heard(make_bell, directory):
+@pytest.mark.parametrize(("changed", "milliseconds"), [(WHOLE, 2000), (FINE, 100)])
+def test_a_bell_that_comes_within_one_tick_of_the_file_systems_clock_is_heard(
+    make_bell, directory, age, changed, milliseconds
+):
     make_bell()
+    age(milliseconds, changed=changed)
     ring(directory)
-    changed = Path(directory).stat().st_mtime_ns
 
     bell = make_bell()
-    os.utime(directory, ns=(changed, changed))
+    age(milliseconds, changed=changed)
     ring(directory)
 
     assert is_ringing(bell)

@@ -28,7 +28,10 @@ if TYPE_CHECKING:
 TO_DO, ENDED = ".bell", ".ended"
 #: What a ring says: there are jobs; there soon are; a running one was asked to end.
 NOW, SOON, END = b"!", b"~", b"x"
-_TICK = 2000  # milliseconds; two changes closer than that may leave one mtime, by the file system
+_SECOND = 1_000_000_000  # nanoseconds
+# Milliseconds; two changes closer than that may leave one mtime, where a file system counts seconds
+# (or two), and where it counts less: https://docs.kernel.org/filesystems/multigrain-ts.html
+_COARSE, _FINE = 2000, 100
 log = logging.getLogger("litejobs")
 _LONGEST_ADDRESS = 100  # bytes; the systems allow 104 to 108, with the directory in them
 
@@ -128,7 +131,7 @@ os.register_at_fork(after_in_child=_tied.clear)
 
 
 def _tie_all(directory: str, suffix: str, mtime: int, former: _Tied | None) -> _Tied:
-    is_certain = SystemClock().now() - mtime // 1_000_000 > _TICK
+    is_certain = SystemClock().now() - mtime // 1_000_000 > (_FINE if mtime % _SECOND else _COARSE)
     ropes = {}
     for name in _names(directory, suffix):
         rope = former.ropes.get(name) if former else None
