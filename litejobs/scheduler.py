@@ -229,10 +229,12 @@ class Scheduler:
         if key is not None or target.key is not None:
             calls: list[Call] = [(args, None) for args in args_list]
             return self._store_unique(plan, key, calls, handlers, connection)
-        new_jobs = [
-            target.limited(NewJob(handler, queue, priority, run_at), (args, None))
-            for handler, args in zip(handlers, args_list, strict=True)
-        ]
+        new_jobs = [NewJob(handler, queue, priority, run_at) for handler in handlers]
+        if target.limit is not None:
+            new_jobs = [
+                target.limited(new_job, (args, None))
+                for new_job, args in zip(new_jobs, args_list, strict=True)
+            ]
         ids = _store(target.adapter, new_jobs, connection)
         self._logger.debug("scheduled %s: %d in queue %s", target.name, len(ids), queue)
         return [
