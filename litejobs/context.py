@@ -8,7 +8,7 @@ from contextvars import ContextVar
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from functools import partial
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from litejobs import defaults
 from litejobs.errors import ConfigurationError, quoted
@@ -16,7 +16,12 @@ from litejobs.job import Limits, StoredJob
 from litejobs.progress import Progress, Said
 from litejobs.rules.text import cut
 
+if TYPE_CHECKING:
+    from litejobs.loader import Call
+
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+#: The result of a job that settles itself without one.
+NO_RESULT = object()
 
 
 class Watch(Protocol):
@@ -35,7 +40,7 @@ class CurrentJob:
     queue: str  #: the queue in which it was stored
     deadline: datetime  #: when max_runtime will be over, in UTC
     _handler: str = field(repr=False, compare=False)
-    _finish: Callable[[object], None] = field(repr=False, compare=False)
+    _finish: Callable[[object, object], None] = field(repr=False, compare=False)
     _say: Callable[[Said], None] = field(repr=False, compare=False)
     _watch: Watch = field(repr=False, compare=False)
 
@@ -60,7 +65,7 @@ class CurrentJob:
         said = json.loads(self._handler)
         return said.get(key) if isinstance(said, dict) else None
 
-    def finish(self, connection: object) -> None:
+    def finish(self, connection: object, result: object = NO_RESULT) -> None:
         """
         Settle the job as a success in the open transaction of *connection*, the app's own.
 
@@ -69,10 +74,13 @@ class CurrentJob:
         told under ``later``. The worker records nothing more then, and what the job raises after
         the commit is only logged; if it ends without the commit, that is an error of this run.
 
+        *result* is what a handle's ``result`` gives, in place of what the function returns, where
+        results of the job are kept: that is not known yet.
+
         Raises JobStateError where the job is no longer this run's, or was finished before;
         TransactionError if the connection cannot.
         """
-        self._finish(connection)
+        self._finish(connection, result)
 
     def progress(self, done: float, total: float | None = None, note: str = "") -> None:
         """
@@ -101,9 +109,9 @@ class CurrentJob:
         return self._watch.is_cancelled()
 
 
-Finish = Callable[[StoredJob, Limits, object], None]
-# The third is when it began, milliseconds since 1970, UTC.
-Run = tuple[StoredJob, Limits, int, Finish, Progress, Watch]
+Finish = Callable[["StoredJob", "Call", Limits, object, object], None]
+# The fourth is when it began, milliseconds since 1970, UTC.
+Run = tuple[StoredJob, "Call", Limits, int, Finish, Progress, Watch]
 
 #: What runs here. Few jobs ask for more, so that a CurrentJob is made for those only.
 running: ContextVar[Run | None] = ContextVar("litejobs_running", default=None)
@@ -116,7 +124,7 @@ def current_job() -> CurrentJob | None:
     run = running.get()
     if run is None:
         return None
-    job, limits, began, finish, progress, watch = run
+    job, call, limits, began, finish, progress, watch = run
     return CurrentJob(
         id=job.id,
         attempts=job.attempts,
@@ -124,7 +132,7 @@ def current_job() -> CurrentJob | None:
         queue=job.queue,
         _handler=job.handler,
         deadline=datetime.fromtimestamp(began / 1000, UTC) + timedelta(seconds=limits.max_runtime),
-        _finish=partial(finish, job, limits),
+        _finish=partial(finish, job, call, limits),
         _say=partial(progress.say, job),
         _watch=watch,
     )

@@ -86,7 +86,6 @@ class Execution:
         self.logger = logger
         self._around = around
         self._finishing = Finishing(storage)
-        self._finish = self._finishing.finish
         self._hooks = hooks
         self.progress = Progress()
         self._loop: asyncio.Runner | None = None
@@ -107,7 +106,7 @@ class Execution:
             what = (job.id, call.name, job.attempts, limits.max_attempts)
             self._log("job %d %s started (attempt %d of %d)", *what)
         now = self._clock.now()
-        token = context.running.set((job, limits, now, self._finish, self.progress, guard))
+        token = context.running.set((job, call, limits, now, self._finish, self.progress, guard))
         try:
             raised, value = self._perform(job, call, limits, guard, chain)
             has_finished = self._finishing.job is job
@@ -146,6 +145,8 @@ class Execution:
     def _success(self, job: StoredJob, call: Call, limits: Limits, value: object) -> Outcome:
         if call.keep_result is None:
             return outcome.after_success(limits)
+        if value is context.NO_RESULT:
+            return Outcome("success", keep=call.keep_result)
         try:
             result = parameters_of(call.function).dump_result(value)
         except Exception as error:  # noqa: BLE001  # to run it again for that would be worse
@@ -154,6 +155,12 @@ class Execution:
                 name = printable(call.name)
                 self.logger.error("job %d %s keeps no result: %s", job.id, name, error)  # noqa: TRY400
         return Outcome("success", keep=call.keep_result, result=result)
+
+    def _finish(
+        self, job: StoredJob, call: Call, limits: Limits, connection: object, result: object
+    ) -> None:
+        """For the job that runs: see ``CurrentJob.finish``."""
+        self._finishing.finish(job, self._success(job, call, limits, result), connection)
 
     def run_failure_hooks(self, job: StoredJob, error: str) -> None:
         """Run the after_failure hooks of a job whose last run has ended with its process."""
@@ -169,7 +176,8 @@ class Execution:
             return
         died = JobDiedError(error.partition("\n")[0])
         now = self._clock.now()
-        token = context.running.set((job, limits, now, self._finish, self.progress, _UNLIMITED))
+        run_of_it = (job, call, limits, now, self._finish, self.progress, _UNLIMITED)
+        token = context.running.set(run_of_it)
         try:
             run = _job_run(job, call, limits, None, died, 0.0)
             chain.after(("after_failure",), self._around, run, self.logger)

@@ -5,8 +5,7 @@ from contextlib import suppress
 
 from litejobs.adapters.base import BaseAdapter
 from litejobs.errors import StorageError, TransactionError
-from litejobs.job import Limits, StoredJob
-from litejobs.rules.outcome import after_success
+from litejobs.job import Outcome, StoredJob
 
 #: What is recorded of a run that called ``finish``, and went on to its end without a commit.
 NOT_COMMITTED = "NotCommitted: finish() was not committed"
@@ -28,10 +27,10 @@ class Finishing:
         self._adapter: BaseAdapter | None = None
         self._roll_back: Callable[[], None] | None = None
 
-    def finish(self, job: StoredJob, limits: Limits, connection: object) -> None:
-        """Settle *job* as a success in the open transaction of *connection*."""
+    def finish(self, job: StoredJob, outcome: Outcome, connection: object) -> None:
+        """Settle *job*, a success, in the open transaction of *connection*."""
         adapter = self._storage()
-        self._roll_back = adapter.finish_within(connection, job, after_success(limits))
+        self._roll_back = adapter.finish_within(connection, job, outcome)
         self._adapter = adapter
         self.job = job
 

@@ -11,7 +11,7 @@ import pytest
 from callers import KINDS, LIBRARIES, Explicit, Standard
 
 from litejobs import JobManager, JobStateError, SqliteAdapter, TransactionError, current_job
-from litejobs.errors import DiskError
+from litejobs.errors import DiskError, NoResultError
 from litejobs.rules.outcome import settled
 from litejobs.testing import manual, run_now
 
@@ -116,6 +116,50 @@ def test_a_success_that_is_to_be_kept_is(world, clock):
     world.do(perform, delete_successful_jobs=False)
 
     assert world.rows("state, finished_at, locked_by") == [(4, clock.now(), None)]
+
+
+def finished_with(world, *result, returns=None, **options):
+    """A job that has settled itself, with that result."""
+
+    def perform() -> int | None:
+        world.app.begin()
+        current_job().finish(world.app.connection, *result)
+        world.app.commit()
+        return returns
+
+    return world.do(perform, **options)
+
+
+def test_a_result_that_it_was_finished_with_is_kept(world):
+    stored = finished_with(world, 3, returns=4, keep_result=60)
+
+    assert stored.result(0) == 3
+    assert world.rows("state, locked_by") == [(4, None)]
+
+
+def test_none_is_a_result_to_finish_with(world):
+    assert finished_with(world, None, returns=4, keep_result=60).result(0) is None
+
+
+def test_a_row_that_was_finished_without_a_result_is_kept_without_one(world):
+    stored = finished_with(world, returns=4, keep_result=60)
+
+    with pytest.raises(NoResultError, match="kept no result"):
+        stored.result(0)
+    assert stored.state == "succeeded"
+
+
+def test_a_result_to_finish_with_is_dropped_where_none_are_kept(world):
+    finished_with(world, 3)
+
+    assert world.rows() == []
+
+
+def test_a_result_that_cannot_be_kept_does_not_keep_a_job_from_finishing(world, caplog):
+    stored = finished_with(world, object(), keep_result=60)
+
+    assert stored.refresh() == "succeeded"
+    assert "perform keeps no result: " in caplog.text
 
 
 def test_the_worker_settles_nothing_more_and_counts_a_success(world, caplog, monkeypatch):
