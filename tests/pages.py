@@ -11,7 +11,8 @@ The blocks of a page, by language:
   which knows no better, by the signal).
 - ``text``, ``json``: what the block before it printed, ``...`` standing for anything. What changes
   from run to run (VARYING) need not be the same. Of a lasting command it is what comes next, and
-  is waited for; when others have run since, ``<!-- in the first terminal -->`` leads back to it.
+  is waited for; when others have run since, ``<!-- in the first terminal -->`` leads back to it,
+  ``second`` to the next one.
 - ``sql``: run on the database that the first line, a comment, names; it prints rows.
 
 ``<!-- shows: TEXT -->`` is a text block that readers do not see, with ``...`` around it.
@@ -52,6 +53,7 @@ NOT_RUN = {
 }
 LASTING = re.compile(
     r"litejobs work\b|tail -f\b|litejobs worker (?!.*--(workoff|clear))|flask .*\brun\b"
+    r"|uvicorn |manage.py runserver"
 )
 VARYING = {
     r"\d{4}-\d\d-\d\d": "DATE",
@@ -69,7 +71,7 @@ STEP = re.compile(
     r"^ *(?P<ticks>`{3,})(?P<language>[^\s`]*)[^\n`]*\n(?P<block>.*?)^ *(?P=ticks) *$"
     r"|<!-- exits with (?P<code>\d+) -->"
     r"|<!-- shows: (?P<shows>.*?) -->"
-    r"|(?P<first><!-- in the first terminal -->)"
+    r"|<!-- in the (?P<terminal>first|second) terminal -->"
     r"|(?P<interrupt>Press Ctrl-C)",
     re.MULTILINE | re.DOTALL,
 )
@@ -135,8 +137,8 @@ class Story:
         elif step["shows"]:
             self.last.told = 0
             self.check(f"...{step['shows']}...")
-        elif step["first"]:
-            self.last = self.lasting[0]
+        elif step["terminal"]:
+            self.last = self.lasting[step["terminal"] == "second"]
         elif step["interrupt"]:
             self.interrupt()
         else:
@@ -179,7 +181,7 @@ class Story:
                 assert process.wait() == code, f"{line}: {process.returncode}\n{self.seen()}"
 
     def start(self, line, output):
-        line = line.replace(":5000", f":{self.port}")
+        line = re.sub(r"(:| )5000\b", rf"\g<1>{self.port}", line)
         return subprocess.Popen(
             ["sh", "-c", f"exec env {line}" if LASTING.search(line) else line],
             cwd=self.project.directory,
