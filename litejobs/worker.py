@@ -18,6 +18,7 @@ from litejobs.row import job_name
 from litejobs.rules.queues import union
 from litejobs.rules.text import printable
 from litejobs.stop import Stop
+from litejobs.trouble import Trouble
 
 log = logging.getLogger("litejobs")
 
@@ -109,7 +110,9 @@ class Worker:
         self._reload_at = time.monotonic() + defaults.CODE_PAUSE
         self.finished = False
         self._outcomes: list[Settlement] = []
-        self._trouble = Trouble()
+        self._trouble = Trouble("outcomes are kept and tried again, no new jobs are begun")
+        # Of its own: whatever keeps that from working, outcomes are to be recorded.
+        self._upkeep_trouble = Trouble("looking after jobs and schedules is tried again")
         self._strays_of: set[str] = set()
         self._heeded = stop.count
         adapter.give_up_when(lambda: stop.count != self._heeded)
@@ -160,39 +163,53 @@ class Worker:
         try:
             runs = self.adapter.asked_to_end()
         except (DiskError, DatabaseBusyError) as error:
-            self._trouble.note(error)
+            self._upkeep_trouble.note(error)
             return
         if runs:
             self.executor.cancel(runs)
 
     def _put_right(self) -> None:
-        """Runs of what recurs; now and then jobs of dead workers, and such as did not load."""
+        """Now and then jobs of dead workers, and such as did not load; runs of what recurs."""
+        if self._upkeep_trouble.pause() > 0:
+            return
         now = time.monotonic()
+        tasks = (
+            (now >= self._recover_at, self._recover),
+            (now >= self._reload_at, self._reload),
+            (now >= self._sweep_at, self._sweep),
+            # Last, for it alone is due until it has worked: the others make room on a full disk.
+            (self.clock.now() >= self._slot_at, self._fire),
+        )
+        due = [task for is_due, task in tasks if is_due]
         try:
-            if self.clock.now() >= self._slot_at and self.adapter.schedules:
-                self.adapter.schedules.fire()
-                self._look_for_slot()
-            if now >= self._recover_at:
-                self._recover_at = now + defaults.RECOVERY_PAUSE
-                self._recover()
-                self.adapter.check()
-                self._look_for_slot()
-            if now >= self._reload_at:
-                self._reload_at = now + defaults.CODE_PAUSE
-                if self.adapter.has_unloadable() and self._code_has_changed():
-                    log.info("the code has changed: jobs that did not load are tried again")
-                    self.executor.renew()
-                    self.adapter.reload()
-            if now >= self._sweep_at:
-                self._sweep()
+            for task in due:
+                task()
         except (DiskError, DatabaseBusyError) as error:
-            self._trouble.note(error)
+            self._upkeep_trouble.note(error)
+        else:
+            if due:
+                self._upkeep_trouble.end()
+
+    def _reload(self) -> None:
+        """Jobs that did not load are tried again once the code has changed."""
+        self._reload_at = time.monotonic() + defaults.CODE_PAUSE
+        if self.adapter.has_unloadable() and self._code_has_changed():
+            log.info("the code has changed: jobs that did not load are tried again")
+            self.executor.renew()
+            self.adapter.reload()
+
+    def _fire(self) -> None:
+        """Store the runs of what recurs whose time has come."""
+        if self.adapter.schedules:
+            self.adapter.schedules.fire()
+            self._look_for_slot()
 
     def _sweep(self) -> None:
         """Jobs that were kept long enough go, some at a time."""
+        self._sweep_at = time.monotonic() + defaults.SWEEP_PAUSE  # also if it goes wrong
         self._sweeps_on = self.adapter.sweep()
-        pause = defaults.SWEEP_REST if self._sweeps_on else defaults.SWEEP_PAUSE
-        self._sweep_at = time.monotonic() + pause
+        if self._sweeps_on:
+            self._sweep_at = time.monotonic() + defaults.SWEEP_REST
 
     def _look_for_slot(self) -> None:
         """Note when something that recurs is to be run next."""
@@ -202,6 +219,7 @@ class Worker:
 
     def _recover(self) -> None:
         """Jobs whose worker has died are tried again, or given up."""
+        self._recover_at = time.monotonic() + defaults.RECOVERY_PAUSE
         recorded = []
         for job, outcome in runs(self.adapter.recover(self.executor.limits_of)):
             limits = self.executor.limits_of(job)
@@ -212,6 +230,8 @@ class Worker:
             else:
                 recorded.append((job, outcome))
         self._tell(recorded)
+        self.adapter.check()
+        self._look_for_slot()
 
     def _tell(self, ended: Sequence[Settlement]) -> None:
         if ended:
@@ -225,7 +245,7 @@ class Worker:
             # What is due for a place that is not ready yet has to wait for it.
             return self.adapter.is_due(union(*(find.queues for find in finds)))
         except (DiskError, DatabaseBusyError) as error:
-            self._trouble.note(error)
+            self._upkeep_trouble.note(error)
             return False
 
     def abandon(self) -> None:
@@ -247,7 +267,8 @@ class Worker:
         if self.stop.requested or not self.executor.wanted():
             return longest
         until_upkeep = max(0.0, min(self._recover_at, self._sweep_at) - time.monotonic())
-        return min(longest, self.sleep_delay, self._until_next(), until_upkeep)
+        soonest = min(longest, self.sleep_delay, self._until_next(), until_upkeep)
+        return max(soonest, self._upkeep_trouble.pause())
 
     def _exchange(self, finds: list[Find]) -> list[list[StoredJob]]:
         """Outcomes that cannot be recorded are kept, and nothing new is found before they are."""
@@ -278,8 +299,8 @@ class Worker:
             run_at = self.adapter.next_run_at()
             self._look_for_slot()
         except (DiskError, DatabaseBusyError) as error:
-            self._trouble.note(error)
-            return self._trouble.pause()
+            self._upkeep_trouble.note(error)
+            return self._upkeep_trouble.pause()
         moment = min(self._slot_at, math.inf if run_at is None else run_at)
         return max(0, moment - self.clock.now()) / 1000
 
@@ -334,33 +355,3 @@ def wait(selector: selectors.BaseSelector, patience: float) -> None:
     """Sleep until something that is registered calls, at most *patience* seconds."""
     for key, _ in selector.select(None if patience == math.inf else patience):
         key.data()
-
-
-class Trouble:
-    """Storage that does not take what it is given: said once, tried again ever less often."""
-
-    def __init__(self) -> None:
-        self._pause = 0.0
-        self._until = 0.0
-
-    def __bool__(self) -> bool:
-        return self._pause > 0
-
-    def note(self, error: Exception) -> None:
-        """It went wrong (again)."""
-        first, longest = defaults.RECORDING_BACKOFF
-        is_first = not self
-        self._pause = min(longest, 2 * self._pause or first)
-        self._until = time.monotonic() + self._pause
-        if is_first:
-            log.error("%s; outcomes are kept and tried again, no new jobs are begun", error)
-
-    def end(self) -> None:
-        """It works."""
-        was_there, self._pause = bool(self), 0.0
-        if was_there:
-            log.warning("storage works again")
-
-    def pause(self) -> float:
-        """Seconds until the next try; 0 where there is no trouble."""
-        return max(0.0, self._until - time.monotonic()) if self else 0.0

@@ -15,7 +15,7 @@ import litejobs
 PACKAGE = Path(litejobs.__file__).parent
 # Lowest first; within a floor imports are free as long as there is no cycle.
 FLOORS = [
-    {"errors", "defaults", "clock", "stop", "watchdog"},
+    {"errors", "defaults", "clock", "stop", "trouble", "watchdog"},
     {"job", "config", "control", "limit", "logs", "retention", "keys"},
     {"codecs", "program", "project", "rules"},
     {"context", "hooks", "progress", "recurrence", "run_directory", "schedule"},

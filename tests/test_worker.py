@@ -512,6 +512,102 @@ def test_a_look_that_fails_is_trouble_too(worker, adapter, monotonic, caplog):
     assert "the disk is full" in caplog.text
 
 
+class Unfired:
+    """Schedules of which one is due, and cannot be fired."""
+
+    tries = 0
+
+    def fire(self):
+        self.tries += 1
+        raise DiskError("the disk is full")
+
+    def next_at(self):
+        return 0
+
+
+@pytest.fixture
+def unfired(adapter, monkeypatch):
+    schedules = Unfired()
+    monkeypatch.setattr(adapter, "schedules", schedules)
+    return schedules
+
+
+def test_outcomes_are_recorded_while_what_recurs_cannot_be_fired(
+    worker, adapter, clock, unfired, monotonic, caplog
+):
+    schedule(adapter, clock, note, "a")
+
+    for _ in range(8):
+        worker.work_once()
+        monotonic(worker.patience())
+
+    assert calls == ["a"]
+    assert states(adapter) == {}
+    assert unfired.tries > 1
+    assert (
+        caplog.text.count("the disk is full; looking after jobs and schedules is tried again") == 1
+    )
+    assert "storage works again" not in caplog.text
+
+
+def test_what_recurs_and_cannot_be_fired_is_tried_ever_more_rarely(worker, unfired, monotonic):
+    pauses = []
+    for _ in range(7):
+        worker.work_once()
+        pauses.append(round(worker.patience(), 3))
+        monotonic(worker.patience())
+
+    assert pauses == [0.1, 0.2, 0.4, 0.8, 1.6, 2.0, 2.0]
+
+
+def test_others_look_after_jobs_while_what_recurs_cannot_be_fired(
+    make_worker, adapter, unfired, monotonic, monkeypatch
+):
+    looks = []
+    worker = make_worker(recovers=True)
+    monkeypatch.setattr(adapter, "recover", lambda _: looks.append("recover") or [])
+
+    for _ in range(6):
+        worker.work_once()
+        monotonic(worker.patience())
+
+    assert len(looks) > 1
+
+
+@pytest.mark.parametrize("step", ["recover", "asked_to_end"])
+def test_a_worker_whose_places_are_all_taken_waits_after_a_look_that_failed(
+    make_worker, adapter, monotonic, monkeypatch, step
+):
+    def fail(*_):
+        raise DatabaseBusyError("locked")
+
+    monkeypatch.setattr(adapter, step, fail)
+    worker = make_worker(recovers=True)
+    worker.executor = Occupied()
+    worker.work_once()
+    monotonic(5)
+
+    assert worker.patience() == Occupied.longest
+
+
+class Occupied:
+    """An executor all of whose places are taken by jobs that go on."""
+
+    busy, queues, longest = True, frozenset({"*"}), 7.0
+
+    def wanted(self):
+        return []
+
+    def collect(self):
+        return []
+
+    def patience(self):
+        return self.longest
+
+    def limits_of(self, _):
+        return None
+
+
 # The loop
 
 

@@ -2,12 +2,16 @@
 
 import os
 import re
+import selectors
 import shutil
 import signal
 from pathlib import Path
 
 import pytest
 from helpers import DEADLINE, wait_until
+
+from litejobs.performers.workers import WorkerProcesses
+from litejobs.stop import Stop
 
 EXAMPLE = Path(__file__).parent.parent / "examples" / "memory_adapter"
 APP = """
@@ -348,3 +352,32 @@ def test_jobs_that_cannot_be_looked_at_from_outside_are_refused_in_one_sentence(
 
     assert "are in shared memory" in result.sentence
     assert "only look into SQLite" in result.sentence
+
+
+class Somewhere:
+    """A place with a process that is busy for so many seconds, or without one."""
+
+    def __init__(self, busy=None):
+        self.process, self._busy = (None, 0.0) if busy is None else (object(), busy)
+
+    def patience(self):
+        return self._busy
+
+
+def test_workers_that_are_to_stop_wait_for_the_busy_one_and_not_for_the_place_of_one_that_has_ended():
+    stop = Stop()
+    workers = WorkerProcesses(
+        [Somewhere(), Somewhere(busy=3.0)],
+        selectors.DefaultSelector(),
+        stop=stop,
+        workoff=False,
+        give_up=False,
+        on_settled=lambda _: None,
+        settled=lambda: 0,
+    )
+    assert workers.patience() == 0.0  # the next one is to be started
+
+    stop.request()
+
+    assert workers.patience() == 3.0
+    stop.close()

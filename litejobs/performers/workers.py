@@ -73,6 +73,13 @@ class WorkerProcesses(Crew[WorkerPlace]):
         has_moved, self._has_moved = self._has_moved, False
         return has_moved
 
+    def patience(self) -> float:
+        """Once they are to stop, nothing is started where no process is."""
+        if not self._stop.requested:
+            return super().patience()
+        left = [place for place in self.places if place.process is not None]
+        return min((place.patience() for place in left), default=0.0)
+
     def abandon(self) -> None:
         """Stop at once; jobs that are running come back by their storage's own rule."""
         for place in self.places:
