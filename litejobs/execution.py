@@ -43,6 +43,10 @@ class Guard:
         """Whether the job that runs was cancelled."""
         return self.cancelled
 
+    def was_cancelled(self) -> bool:
+        """For when the last job has gone wrong: whether it was cancelled while it ran."""
+        return self.cancelled
+
     def begin(self, job: StoredJob, name: str, limits: Limits) -> None:
         """The job begins; what this raises until ``end`` has returned, the job has raised."""
 
@@ -113,7 +117,7 @@ class Execution:
             if has_finished and self._finishing.is_committed():
                 self._tell_too_late(job, call, raised)
                 raised, result = None, outcome.settled()
-            elif raised is not None and guard.cancelled:
+            elif raised is not None and guard.was_cancelled():
                 result = self._cancelled(job, call, limits, raised)
             elif raised is not None or guard.timed_out:
                 result = self._went_wrong(job, call, limits, raised, timed_out=guard.timed_out)

@@ -14,7 +14,7 @@ import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path, PurePosixPath
 from types import FunctionType, ModuleType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from litejobs import context
 from litejobs.errors import SchedulingError, UnloadableError, quoted
@@ -23,6 +23,8 @@ from litejobs.project import is_installed
 
 if TYPE_CHECKING:
     from litejobs.row import Handler
+
+T = TypeVar("T")
 
 _MAIN = "__main__"
 _SCRIPT = "__litejobs_script__"  # before the path: the name of a script that a worker has loaded
@@ -241,20 +243,27 @@ def _run(importing: Callable[[], Any], file: Path) -> Any:
         raise UnloadableError(f"loading {file.name} raised {kind}: {error}") from error
 
 
+def declared_as(handler: "Handler", declared: Mapping[tuple[str, str], T]) -> T | None:
+    """What is declared by a row's path and name, or by its name alone if one has it."""
+    exact = declared.get((handler.path, handler.name))
+    if exact is not None:
+        return exact
+    like_named = [one for (_, name), one in declared.items() if name == handler.name]
+    return like_named[0] if len(like_named) == 1 else None
+
+
 def find_declared(
     handler: "Handler", declared: Mapping[tuple[str, str], Job[..., Any]]
 ) -> Job[..., Any]:
     """
-    The declared job that a row names: by path and name, or by the name alone if one has it.
+    The declared job that a row names, as ``declared_as``.
 
     So a job may move to another file. Raises UnloadableError.
     """
-    exact = declared.get((handler.path, handler.name))
-    if exact is not None:
-        return exact
+    found = declared_as(handler, declared)
+    if found is not None:
+        return found
     like_named = [job for (_, name), job in declared.items() if name == handler.name]
-    if len(like_named) == 1:
-        return like_named[0]
     if like_named:
         raise UnloadableError(
             f"{len(like_named)} jobs are named {handler.name}, and none of them in {handler.path}"

@@ -49,8 +49,14 @@ class Key:
         """The key itself, or one with what holds where only its value is given."""
         return key if isinstance(key, cls) else cls(key)  # type: ignore[arg-type]  # it checks
 
-    def of_call(self, name: str, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Unique:
-        """As it is stored for a call of the job *name*; raises SchedulingError."""
+    def of_call(
+        self, name: str, path: str, args: Sequence[Any], kwargs: Mapping[str, Any]
+    ) -> Unique:
+        """
+        As it is stored for a call of the job *name* in the file *path*.
+
+        Raises SchedulingError.
+        """
         value = self.value
         if callable(value):
             try:
@@ -61,7 +67,7 @@ class Key:
             _check(value, SchedulingError)
         assert not isinstance(self.period, timedelta)
         period = None if self.period is None else int(1000 * self.period)
-        return Unique(f"{name}:{value}", self.policy, period)
+        return Unique(f"{path}:{name}:{value}", self.policy, period)
 
 
 def result_period(keep_result: object) -> float | None:

@@ -71,6 +71,8 @@ class Loader:
         except UnloadableError:
             return {}
         declared = self._declared.get((row.path, row.name))
+        if declared is None and self._root is None:
+            declared = handler.declared_as(row, self._declared)
         return {} if declared is None else declared.own_limits
 
     def _find(self, row: Handler) -> Found:

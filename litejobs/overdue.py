@@ -23,22 +23,29 @@ class Overdue(Guard):
         self._adapter = adapter
         self._logger = logger
         self._looked_at = 0.0
+        self._job: StoredJob | None = None
         self.run: Run | None = None
         self.told: Run | None = None
 
     def begin(self, job: StoredJob, name: str, limits: Limits) -> None:
         self.cancelled = False
         self._looked_at = 0.0
+        self._job = job
         deadline = time.monotonic() + limits.max_runtime
         self.run = (deadline, job, name, limits, threading.current_thread().name)
         watchdog.watch(self, deadline)
 
     def is_cancelled(self) -> bool:
         now = time.monotonic()
-        if self.run is not None and not self.cancelled and now >= self._looked_at:
+        if self.run is not None and now >= self._looked_at:
             self._looked_at = now + defaults.CANCEL_PAUSE
+            return self.was_cancelled()
+        return self.cancelled
+
+    def was_cancelled(self) -> bool:
+        if self._job is not None and not self.cancelled:
             with suppress(StorageError):
-                self.cancelled = self._adapter.is_asked_to_end(self.run[1])
+                self.cancelled = self._adapter.is_asked_to_end(self._job)
         return self.cancelled
 
     def end(self) -> None:

@@ -103,7 +103,7 @@ class Target:
         """The key of each call; raises SchedulingError."""
         one = self.key if key is None else _checked(Key.of, key)
         assert one is not None
-        return [one.of_call(self.name, args, kwargs or {}) for args, kwargs in calls]
+        return [one.of_call(self.name, self.path, args, kwargs or {}) for args, kwargs in calls]
 
 
 class Owner(Protocol):

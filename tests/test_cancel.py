@@ -282,6 +282,32 @@ def test_a_job_on_a_thread_that_returns_has_succeeded(threads, adapter):
     assert Inspection(adapter).counts().queues == {}
 
 
+def raises_once_it_is_cancelled():
+    here["manager"].cancel(current_job().id)
+    raise ValueError("of its own")
+
+
+@pytest.mark.parametrize(("deletes", "expected"), [(True, []), (False, [(CANCELLED,)])])
+def test_a_job_on_a_thread_that_was_cancelled_and_goes_wrong_is_kept_as_its_limits_say(
+    threads, adapter, caplog, deletes, expected
+):
+    later = threads.create_scheduler()
+    later(threads.create_job(perform=raises_once_it_is_cancelled, delete_failed_jobs=deletes))
+
+    threads.create_worker(0, 0, workoff=True).run()
+
+    assert adapter.connection.execute("SELECT state FROM background_jobs") == expected
+    assert "went wrong" not in caplog.text
+
+
+@pytest.mark.parametrize("id_", [2**63 - 1, 2**63, 2**200])
+def test_no_number_is_too_great_to_be_no_jobs(threads, adapter, id_):
+    assert threads.cancel(id_) is False
+    assert adapter.glimpse(id_) is None
+    with pytest.raises(JobNotFoundError, match=f"there is no job {id_} in"):
+        Inspection(adapter).cancel([id_])
+
+
 def test_a_manager_tells_whether_there_was_anything_to_cancel(threads, adapter, monkeypatch):
     id_ = schedule(adapter)
 

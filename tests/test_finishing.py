@@ -155,6 +155,17 @@ def test_a_result_to_finish_with_is_dropped_where_none_are_kept(world):
     assert world.rows() == []
 
 
+def test_in_a_test_mode_too_the_result_is_kept(world):
+    @world.jobs.job(keep_result=60)
+    def perform() -> int:
+        current_job().finish(world.app.connection, 3)
+
+    with manual(world.jobs) as storage:
+        stored = world.later(perform)
+        storage.drain()
+        assert stored.result(0) == 3
+
+
 def test_a_result_that_cannot_be_kept_does_not_keep_a_job_from_finishing(world, caplog):
     stored = finished_with(world, object(), keep_result=60)
 

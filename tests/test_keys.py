@@ -6,6 +6,7 @@ from contextlib import closing
 from datetime import timedelta
 
 import pytest
+from helpers import Jobs
 
 from litejobs import DuplicateJobError, JobManager, Keep, Key, Limit, SchedulingError
 from litejobs.adapters.sqlite.adapter import SqliteAdapter
@@ -113,6 +114,24 @@ def test_one_that_waits_is_replaced_where_the_key_says_so(later, job, adapter, c
     assert find(adapter).handler.count('"args":[2]') == 1
 
 
+def test_like_named_functions_of_two_files_have_keys_of_their_own(project):
+    for file in ("a", "b"):
+        project.write(f"{file}.py", "def report(): pass")
+    project.write(
+        "both.py",
+        """
+        import a, b
+        from litejobs import Key, later
+
+        later(a.report, key="daily")
+        print(later(b.report, key=Key("daily", policy="replace")).is_new)
+        """,
+    )
+
+    assert project.run("both.py", env={"LITEJOBS_DATABASE": "db.sqlite"}).out == "True\n"
+    assert Jobs(project).rows("json_extract(handler, '$.path')") == [("a.py",), ("b.py",)]
+
+
 def test_one_that_runs_is_left_as_it_is_and_returned(later, job, adapter):
     first = later(job, [1], key="a")
     running = find(adapter)
@@ -127,7 +146,8 @@ def test_one_that_runs_is_left_as_it_is_and_returned(later, job, adapter):
 def test_where_the_key_says_so_a_duplicate_is_an_error(later, job, adapter):
     later(job, [1], key="a")
 
-    with pytest.raises(DuplicateJobError, match="a job with the key 'sync:a' is there already: 1"):
+    there = r"the key '.*test_keys\.py:sync:a' is there already: 1"
+    with pytest.raises(DuplicateJobError, match=there):
         later(job, [2], key=Key("a", "raise"))
 
     assert args(adapter) == ["[1]"]

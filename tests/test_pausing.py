@@ -46,6 +46,18 @@ def test_no_job_of_a_paused_queue_is_found(adapter, paused, asked, expected):
     assert found(adapter, *asked) == expected
 
 
+@pytest.mark.parametrize("asked", [("*",), ("*", "!b"), ("a\udcff", "b")], ids=ascii)
+def test_a_queue_whose_name_is_no_utf_8_is_one_like_any_other(adapter, asked):
+    schedule(adapter, "a")
+    adapter.connection.execute(
+        "UPDATE background_jobs SET queue = CAST(CAST(queue AS BLOB) || x'ff' AS TEXT)"
+    )
+
+    assert adapter.is_due(asked)
+    assert adapter.count_due(asked) == 1
+    assert len(adapter.exchange([], [Find("w", asked, 60)])[0]) == 1
+
+
 @pytest.mark.parametrize("paused", ["a", "*"])
 @pytest.mark.parametrize("asked", [("a",), ("a", "c"), ("*", "!b")], ids=str)
 def test_nor_is_one_found_while_the_end_of_another_is_recorded(adapter, paused, asked):

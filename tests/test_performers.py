@@ -240,6 +240,20 @@ def test_a_job_has_its_own_limits_else_its_groups(handler, expected):
     assert manifest.limits_of(GROUP, handler) == expected
 
 
+@pytest.mark.parametrize(
+    ("home", "expected"),
+    [
+        pytest.param(Home("app", "jobs", "app.py", None), Limits(max_attempts=2, max_runtime=9)),
+        pytest.param(None, GROUP.limits, id="no app"),
+    ],
+)
+def test_a_job_of_an_app_that_has_moved_to_another_file_has_its_limits(home, expected):
+    declared = DeclaredJob("new.py", "greet", {"max_runtime": 9})
+    manifest = Manifest((GROUP,), {}, (declared,), home)
+
+    assert manifest.limits_of(GROUP, HANDLER) == expected
+
+
 @pytest.mark.parametrize(("handler", "name"), [(HANDLER, "greet"), ("no JSON", "?")])
 def test_the_name_of_a_job_for_a_log_line(handler, name):
     assert job_name(handler) == name

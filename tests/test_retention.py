@@ -150,7 +150,7 @@ def once_sought(monkeypatch):
 
         def meanwhile(statement, values=()):
             rows = execute(statement, values)
-            if statement == adapter.sql.aged and rows:
+            if statement in (adapter.sql.aged, adapter.sql.aged_unloadable) and rows:
                 monkeypatch.undo()
                 change()
             return rows
@@ -183,6 +183,18 @@ def test_what_was_changed_since_it_was_sought_is_not_deleted(make, clock, once_s
     clock.advance(61)
 
     once_sought(adapter, lambda: Inspection(adapter).retry([id_]))
+
+    assert sweep(adapter) == [id_]
+
+
+def test_what_waits_for_its_limit_since_it_was_sought_is_not_deleted(make, clock, once_sought):
+    adapter = make({"unloadable": Keep(age=60)})
+    [id_] = end(adapter, Outcome("unloadable", "no"))
+    clock.advance(61)
+
+    once_sought(
+        adapter, lambda: adapter.connection.execute("UPDATE background_jobs SET state = -1")
+    )
 
     assert sweep(adapter) == [id_]
 

@@ -17,6 +17,7 @@ from litejobs import (
     SqliteAdapter,
     defaults,
 )
+from litejobs.adapters.sqlite.inspection import Inspection
 from litejobs.errors import ConfigurationError
 from litejobs.job import Outcome
 from litejobs.scheduled import JobError
@@ -348,6 +349,17 @@ def test_who_waits_for_a_job_hears_that_it_was_cancelled(later, adapter, monkeyp
 
     with heard(job, adapter):
         later.get(job.id).cancel()
+
+
+@pytest.mark.parametrize(
+    "end", [lambda adapter: Inspection(adapter).cancel_all(), SqliteAdapter.clear]
+)
+def test_who_waits_for_a_job_hears_that_all_were_ended(later, adapter, monkeypatch, end):
+    monkeypatch.setattr(defaults, "SLEEP_DELAY", LONG)
+    job = later(double, 1)
+
+    with heard(job, adapter):
+        end(adapter)
 
 
 def test_storage_that_cancels_no_jobs_says_so(later, monkeypatch):

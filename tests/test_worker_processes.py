@@ -364,7 +364,7 @@ class Somewhere:
         return self._busy
 
 
-def test_workers_that_are_to_stop_wait_for_the_busy_one_and_not_for_the_place_of_one_that_has_ended():
+def test_workers_that_are_to_stop_wait_for_those_that_are_there():
     stop = Stop()
     workers = WorkerProcesses(
         [Somewhere(), Somewhere(busy=3.0)],

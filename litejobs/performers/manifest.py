@@ -3,6 +3,7 @@
 import msgspec
 
 from litejobs.errors import ConfigurationError, UnloadableError
+from litejobs.handler import declared_as
 from litejobs.job import Limits, OwnLimits
 from litejobs.recurrence import StoredSchedule
 from litejobs.retention import Keep
@@ -82,7 +83,8 @@ class Manifest(msgspec.Struct, frozen=True):
             row = read(handler)
         except UnloadableError:
             return group.limits
-        for job in self.jobs:
-            if (job.path, job.name) == (row.path, row.name):
-                return group.limits.overridden(job.own_limits)
-        return group.limits
+        declared = {(job.path, job.name): job for job in self.jobs}
+        job = declared.get((row.path, row.name))
+        if job is None and self.home is not None:  # as the app's Loader finds it
+            job = declared_as(row, declared)
+        return group.limits if job is None else group.limits.overridden(job.own_limits)

@@ -173,7 +173,7 @@ class Recorder(SqliteAdapter):
     def finish_within(
         self, _connection: object, job: StoredJob, outcome: Outcome
     ) -> Callable[[], None]:
-        if not self.success(job, delete=outcome.delete, keep=outcome.keep):
+        if not self.success(job, delete=outcome.delete, keep=outcome.keep, result=outcome.result):
             raise JobStateError(f"job {job.id} was finished before")
         return lambda: None
 

@@ -19,7 +19,7 @@ from litejobs.adapters.sqlite.limits import Limits as LimitKeeper
 from litejobs.adapters.sqlite.queries import Queries
 from litejobs.adapters.sqlite.recovery import recover
 from litejobs.adapters.sqlite.retention import Sweep
-from litejobs.adapters.sqlite.rows import glimpse, new_row, stored_job, text
+from litejobs.adapters.sqlite.rows import MAX_ID, glimpse, new_row, stored_job, text
 from litejobs.adapters.sqlite.schedules import SqliteSchedules
 from litejobs.adapters.sqlite.settling import Settling, is_alike
 from litejobs.adapters.sqlite.storing import have_limits, store, store_unique
@@ -429,6 +429,8 @@ class SqliteAdapter(BaseAdapter):
 
     def cancel_within(self, id_: int) -> Cancellation:
         """As ``cancel``, in the open transaction; if it is "asked", ring the bell after that."""
+        if id_ > MAX_ID:
+            return "gone"
         values = {"id": id_, "now": self.clock.now()}
         if self.connection.settle(self.sql.cancel, values):
             return "cancelled"
@@ -460,6 +462,8 @@ class SqliteAdapter(BaseAdapter):
         return settlements
 
     def glimpse(self, id_: int) -> Glimpse | None:
+        if id_ > MAX_ID:
+            return None
         rows = self.connection.execute(self.sql.glimpse, {"id": id_})
         return glimpse(rows[0]) if rows else None
 
@@ -532,7 +536,8 @@ class SqliteAdapter(BaseAdapter):
             self.check_idle()
             self.connection.execute(self.sql.clear)
             [(number,)] = self.connection.execute(self.sql.changes)
-            return number  # type: ignore[no-any-return]
+        self.ring_ended()
+        return number  # type: ignore[no-any-return]
 
     # What is true of the file as a whole
 

@@ -38,7 +38,7 @@ class Finding:
                 values["queue"] = stored_name(queue)
                 rows = self._adapter.connection.execute(self._sql.find, values)
             case names:
-                values["queues"] = stored_name(json.dumps(names, ensure_ascii=False))
+                values["queues"] = _listed(names)
                 rows = self._adapter.connection.execute(self._sql.find_among, values)
         found = [stored_job(row) for row in rows]
         found.sort(key=_PLACE_IN_LINE)
@@ -52,7 +52,7 @@ class Finding:
         if are_all:
             [(ready, next_run_at, paused)] = connection.execute(self._sql.look_at_all)
         if not are_all or (ready and paused):
-            values = {"queues": json.dumps(self._names(selection))}
+            values = {"queues": _listed(self._names(selection))}
             [(ready, next_run_at)] = connection.execute(self._sql.look, values)
         return bool(ready) or (next_run_at is not None and next_run_at <= self._adapter.clock.now())
 
@@ -69,14 +69,14 @@ class Finding:
     def count_due(self, queues: Iterable[str]) -> int:
         """How many jobs of *queues* could be run now."""
         paused = self.paused()
-        return self._count(name for name in self._stored(queues) if not takes(paused, name))
+        return self._count([one for one in self._stored(queues) if not takes(paused, one)])
 
     def held_back(self, queues: Iterable[str]) -> dict[str, int]:
         """How many jobs of *queues* could be run now, were their queue not paused; by queue."""
         paused = self.paused()
-        names = [name for name in self._stored(queues) if takes(paused, name)] if paused else []
-        numbers = {name: self._count([name]) for name in names}
-        return {name: number for name, number in numbers.items() if number}
+        names = [one for one in self._stored(queues) if takes(paused, one)] if paused else []
+        numbers = {one: self._count([one]) for one in names}
+        return {one: number for one, number in numbers.items() if number}
 
     def _names(self, queues: Iterable[str]) -> Sequence[str]:
         """The queues, none twice; "*" are all that have ready jobs, but for the exceptions."""
@@ -89,9 +89,14 @@ class Finding:
     def _stored(self, queues: Iterable[str]) -> list[str]:
         """Those of *queues* that have jobs."""
         places = self._adapter.connection.execute(self._sql.places)
-        return sorted({name for _, queue in places if takes(queues, name := text(queue))})
+        return sorted({one for _, queue in places if takes(queues, one := name(queue))})
 
-    def _count(self, names: Iterable[str]) -> int:
-        values = {"queues": json.dumps(list(names)), "now": self._adapter.clock.now()}
+    def _count(self, names: Sequence[str]) -> int:
+        values = {"queues": _listed(names), "now": self._adapter.clock.now()}
         [(number,)] = self._adapter.connection.execute(self._sql.count_due, values)
         return number  # type: ignore[no-any-return]
+
+
+def _listed(names: Sequence[str]) -> bytes:
+    """Queues, as ``name`` gives them, for a statement."""
+    return stored_name(json.dumps(names, ensure_ascii=False))

@@ -9,7 +9,7 @@ from typing import Any
 from litejobs import defaults
 from litejobs.adapters.sqlite import file, wal
 from litejobs.adapters.sqlite.adapter import SqliteAdapter
-from litejobs.adapters.sqlite.rows import STATES, text
+from litejobs.adapters.sqlite.rows import MAX_ID, STATES, text
 from litejobs.errors import JobNotFoundError, JobStateError
 from litejobs.job import Cancellation
 from litejobs.run_directory.lease import begun_by
@@ -27,7 +27,7 @@ LISTED = (
 )
 _WAIT = ("waiting", "scheduled", "ready", "unloadable")
 _COUNTED = 1_000_000  # jobs that are counted in a tenth of a second
-_MAX_ID = _ALL = 2**63 - 1
+_ALL = 2**63 - 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,7 +166,7 @@ class Inspection:
 
     def record(self, id_: int) -> Record:
         """The job with that id; raises JobNotFoundError."""
-        rows = self._adapter.connection.execute(self._sql.record, {"id": min(id_, _MAX_ID)})
+        rows = self._adapter.connection.execute(self._sql.record, {"id": min(id_, MAX_ID)})
         if not rows:
             raise JobNotFoundError(f"there is no job {id_} in {self._adapter.path}")
         return _record(rows[0])
@@ -257,6 +257,7 @@ class Inspection:
                     self._sql.cancel_some, defaults.CHANGE_BATCH, values
                 ):
                     number += len(ids)
+                    self._adapter.ring_ended()
         return number
 
     def orphans(self) -> list[int]:

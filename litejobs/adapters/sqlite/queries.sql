@@ -63,7 +63,7 @@ SELECT CAST(json_group_array(name) AS BLOB) FROM present WHERE name IS NOT NULL;
 -- name: look
 -- Is a job ready in those of :queues, a JSON list, that are not paused, and when is the next
 -- scheduled one due? Takes no write lock.
-SELECT EXISTS (SELECT 1 FROM json_each(:queues) wanted
+SELECT EXISTS (SELECT 1 FROM json_each(CAST(:queues AS TEXT)) wanted
                CROSS JOIN {table} j ON j.state = 1 AND j.queue = wanted.value
                WHERE NOT EXISTS (SELECT 1 FROM {table}_paused p WHERE p.queue = '*')
                  AND NOT EXISTS (SELECT 1 FROM {table}_paused p WHERE p.queue = wanted.value)),
@@ -81,15 +81,15 @@ SELECT min(run_at) FROM {table} WHERE state = 0;
 -- name: count_due
 -- In :queues, a JSON list, paused or not.
 SELECT count(*) FROM (
-  SELECT 1 FROM json_each(:queues) wanted
+  SELECT 1 FROM json_each(CAST(:queues AS TEXT)) wanted
     CROSS JOIN {table} j ON j.state = 1 AND j.queue = wanted.value
   UNION ALL
-  SELECT 1 FROM json_each(:queues) wanted
+  SELECT 1 FROM json_each(CAST(:queues AS TEXT)) wanted
     CROSS JOIN {table} j ON j.state NOT BETWEEN 1 AND 2 AND j.state = 0 AND j.queue = wanted.value
                         AND j.finished_at IS NULL AND j.run_at <= :now);
 
 -- name: promote
--- Scheduled jobs that are due become ready; the only statement that compares run_at with the clock.
+-- Scheduled jobs that are due become ready: here alone what is to run depends on the clock.
 UPDATE {table} SET state = 1, updated_at = :now
 WHERE id IN (SELECT id FROM {table} WHERE state = 0 AND run_at <= :now ORDER BY run_at LIMIT :limit);
 
@@ -358,7 +358,7 @@ ORDER BY run_at LIMIT :limit;
 -- name: sweep
 -- Delete :ids (a JSON list), but not what was changed since they were sought.
 DELETE FROM {table} NOT INDEXED
-WHERE id IN (SELECT value FROM json_each(:ids)) AND state NOT BETWEEN 0 AND 2
+WHERE id IN (SELECT value FROM json_each(:ids)) AND state > 2
   AND coalesce(expires_at, finished_at, run_at) <= :before
 RETURNING id;
 

@@ -10,6 +10,9 @@ STATES = (
     "scheduled", "ready", "running", "unloadable", "succeeded", "failed", "cancelled", "waiting",
 )  # fmt: skip
 
+#: The greatest that SQLite can number a row with.
+MAX_ID = 2**63 - 1
+
 
 def new_row(job: NewJob, now: int) -> tuple[Any, ...]:
     """The values of a new row: ready where it is due, else scheduled."""
