@@ -5,6 +5,7 @@ from contextlib import closing
 from tempfile import TemporaryDirectory
 
 import pytest
+from callers import KINDS
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
@@ -404,6 +405,28 @@ def test_a_limit_holds_in_a_transaction_of_the_apps_too(database, clock):
         connection.commit()
 
         assert states(adapter) == [READY, WAITING]
+
+
+@pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.__name__)
+def test_the_first_limit_is_kept_in_a_transaction_that_holds_the_lock(database, clock, kind):
+    adapter = SqliteAdapter(database, clock=clock, driver=kind.driver)
+    adapter.open()
+    app = kind(database)
+
+    for end in (app.roll_back, app.commit):
+        assert states(adapter) == []
+        app.begin()
+        app.execute("INSERT INTO notes VALUES ('done')")
+        adapter.schedule_within(app.connection, [new(adapter)])
+        adapter.schedule_within(app.connection, [new(adapter), new(adapter)])
+        end()
+    adapter.schedule([new(adapter)])
+
+    assert states(adapter) == [READY, WAITING, WAITING, WAITING]
+    adapter.connection.execute(f"DELETE FROM {adapter.table} WHERE state = {READY}")
+    assert states(adapter) == [READY, WAITING, WAITING]
+    app.close()
+    adapter.close()
 
 
 def test_a_job_that_finishes_itself_gives_its_place_back_and_rings(database, clock):

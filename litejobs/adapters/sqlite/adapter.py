@@ -200,8 +200,8 @@ class SqliteAdapter(BaseAdapter):
         now = self.clock.now()
         if connection is not None:
             borrowed = self._borrow(connection)
-            self.keep_limits(jobs)
             with borrowed.all_or_nothing():
+                self._keep_limits_within(borrowed, jobs)
                 kept = [store_unique(borrowed, *self._in_main, job, now) for job in jobs]
             borrowed.ring(self)
             return kept
@@ -215,8 +215,8 @@ class SqliteAdapter(BaseAdapter):
         if not jobs:
             return []
         borrowed = self._borrow(connection)
-        self.keep_limits(jobs)
         with borrowed.all_or_nothing():
+            self._keep_limits_within(borrowed, jobs)
             ids = store(borrowed, *self._in_main, jobs, self.clock.now())
         borrowed.ring(self)
         return ids
@@ -226,8 +226,17 @@ class SqliteAdapter(BaseAdapter):
     def keep_limits(self, jobs: Sequence[NewJob]) -> None:
         """From the first job that has a limit on, in a transaction of our own."""
         if not self._are_limits_kept and have_limits(jobs):
-            self.limits.keep(self.connection)
+            if not self.limits.are_kept(self.connection):
+                with self.connection.transaction():
+                    self.limits.keep(self.connection)
             self._are_limits_kept = True
+
+    def _keep_limits_within(self, borrowed: "Borrowed", jobs: Sequence[NewJob]) -> None:
+        """As ``keep_limits``, in a transaction that may be rolled back yet, and then with it."""
+        if not self._are_limits_kept and have_limits(jobs):
+            _, limits = self._in_main
+            if not limits.are_kept(borrowed):
+                limits.keep(borrowed)
 
     def ring_at_commit(self, _connection: object) -> None:
         """For an event of SQLAlchemy's, just before it commits."""
@@ -244,8 +253,7 @@ class SqliteAdapter(BaseAdapter):
     @cached_property
     def _in_main(self) -> tuple[Queries, LimitKeeper]:
         """The statements where another schema may have a table of that name too."""
-        table = f"main.{self.table}"
-        return Queries(table), LimitKeeper(table)
+        return Queries(f"main.{self.table}"), LimitKeeper(self.table, "main.")
 
     @cached_property
     def _settling_in_main(self) -> Settling:

@@ -30,11 +30,11 @@ WHERE id IN (
     ORDER BY priority, run_at, id LIMIT 1), 0)))
 
 -- name: index
-CREATE INDEX IF NOT EXISTS {table}_limit ON {table} (limit_key, state, priority, run_at)
+CREATE INDEX IF NOT EXISTS {schema}{table}_limit ON {table} (limit_key, state, priority, run_at)
 WHERE limit_key IS NOT NULL
 
 -- name: on_update
-CREATE TRIGGER IF NOT EXISTS {table}_limit_update AFTER UPDATE OF state ON {table}
+CREATE TRIGGER IF NOT EXISTS {schema}{table}_limit_update AFTER UPDATE OF state ON {table}
 WHEN NEW.limit_key IS NOT NULL
   AND ((NEW.state = 1 AND OLD.state NOT IN (-1, 1, 2))
        OR (OLD.state IN (1, 2) AND NEW.state NOT IN (-1, 1, 2)))
@@ -44,7 +44,7 @@ BEGIN
 END
 
 -- name: on_delete
-CREATE TRIGGER IF NOT EXISTS {table}_limit_delete AFTER DELETE ON {table}
+CREATE TRIGGER IF NOT EXISTS {schema}{table}_limit_delete AFTER DELETE ON {table}
 WHEN OLD.limit_key IS NOT NULL AND OLD.state IN (1, 2)
 BEGIN
   {admit};
