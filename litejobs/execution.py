@@ -1,6 +1,7 @@
 import contextvars
 import inspect
 import logging
+import os
 import random
 import time
 from collections.abc import Callable, Coroutine
@@ -25,6 +26,7 @@ from litejobs.rules import outcome
 from litejobs.rules.error_text import describe, headline
 from litejobs.rules.exceptions import ErrorRules, after_exception
 from litejobs.rules.text import cut, printable, printable_lines
+from litejobs.run_directory import forked
 
 if TYPE_CHECKING:
     import asyncio
@@ -109,23 +111,13 @@ class Execution:
         if is_told:
             what = (job.id, call.name, job.attempts, limits.max_attempts)
             self._log("job %d %s started (attempt %d of %d)", *what)
-        now = self._clock.now()
+        now, process = self._clock.now(), os.getpid()
         token = context.running.set((job, call, limits, now, self._finish, self.progress, guard))
         try:
             raised, value = self._perform(job, call, limits, guard, chain)
-            has_finished = self._finishing.job is job
-            if has_finished and self._finishing.is_committed():
-                self._tell_too_late(job, call, raised)
-                raised, result = None, outcome.settled()
-            elif raised is not None and guard.was_cancelled():
-                result = self._cancelled(job, call, limits, raised)
-            elif raised is not None or guard.timed_out:
-                result = self._went_wrong(job, call, limits, raised, timed_out=guard.timed_out)
-            elif has_finished:
-                raised = JobStateError(NOT_COMMITTED)
-                result = self._not_committed(job, call, limits)
-            else:
-                result = self._success(job, call, limits, value)
+            if os.getpid() != process:
+                forked.leave(raised)
+            raised, result = self._judge(job, call, limits, guard, raised, value)
             if is_told and result.kind == "success":
                 elapsed = time.monotonic() - started
                 self._log("job %d %s succeeded in %.3f s", job.id, call.name, elapsed)
@@ -140,6 +132,29 @@ class Execution:
         finally:
             context.running.reset(token)
         return result if self.progress.last is None else self._with_last_word(job, result)
+
+    def _judge(
+        self,
+        job: StoredJob,
+        call: Call,
+        limits: Limits,
+        guard: Guard,
+        raised: BaseException | None,
+        value: object,
+    ) -> tuple[BaseException | None, Outcome]:
+        """What the run went wrong by, if it did, and what is to be recorded."""
+        has_finished = self._finishing.job is job
+        if has_finished and self._finishing.is_committed():
+            self._tell_too_late(job, call, raised)
+            return None, outcome.settled()
+        if raised is not None and guard.was_cancelled():
+            return raised, self._cancelled(job, call, limits, raised)
+        if raised is not None or guard.timed_out:
+            result = self._went_wrong(job, call, limits, raised, timed_out=guard.timed_out)
+            return raised, result
+        if has_finished:
+            return JobStateError(NOT_COMMITTED), self._not_committed(job, call, limits)
+        return None, self._success(job, call, limits, value)
 
     def _with_last_word(self, job: StoredJob, result: Outcome) -> Outcome:
         """How far the job was, if its row is to show it."""

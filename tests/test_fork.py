@@ -21,6 +21,20 @@ def tell(word):
     with (here / "done.txt").open("a") as file:
         print(word, os.getpid(), file=file)
 
+@jobs.job
+def fork(how):
+    pid = os.fork()
+    if pid == 0:
+        if how == "exit":
+            sys.exit(3)
+        if how == "say":
+            sys.exit("so it is")
+        if how == "raise":
+            raise ValueError("in the child")
+        return
+    _, status = os.waitpid(pid, 0)
+    tell(os.waitstatus_to_exitcode(status))
+
 def store(*words):
     for word in words:
         later(tell, [word])
@@ -151,6 +165,25 @@ _, status = os.waitpid(pid, 0)
 assert status == 0
 """
     )
+
+
+@pytest.mark.parametrize(
+    "work",
+    ["jobs.create_worker(0, workoff=True).run()", "jobs.start_background_worker(process=True)"],
+    ids=["thread", "process"],
+)
+@pytest.mark.parametrize(
+    ("how", "code"), [("exit", "3"), ("say", "1"), ("raise", "1"), ("return", "0")]
+)
+def test_a_child_that_comes_back_from_a_job_is_no_second_worker(project, run, work, how, code):
+    run(
+        f"store('before')\nlater(fork, [{how!r}])\nstore('after')\n"
+        f"{work}\nuntil(lambda: len(done()) == 3)"
+    )
+
+    lines = (project.directory / "done.txt").read_text().split("\n")
+    assert [line.partition(" ")[0] for line in lines] == ["before", code, "after", ""]
+    assert len({line.rpartition(" ")[2] for line in lines if line}) == 1  # one worker
 
 
 @pytest.mark.parametrize("pool", ["Process", "ProcessPoolExecutor"])
