@@ -3,9 +3,12 @@
 import os
 import re
 import signal
+import threading
 
 import pytest
 from helpers import DEADLINE, wait_until
+
+from litejobs.processes.background import Attached, BackgroundProcess
 
 APP = """
 import os, signal, sys, time
@@ -318,3 +321,30 @@ def test_the_parent_of_a_reloader_gives_its_worker_up(project, process):
     project.run("script.py")
 
     assert project.read("done.txt") == "alive True\nalive False\n"
+
+
+def test_a_runner_that_is_being_started_again_is_stopped_too(tmp_path, monkeypatch):
+    worker = BackgroundProcess(Attached(tmp_path, database=str(tmp_path / "db.sqlite")), 30)
+    told, stopper = threading.Event(), threading.Thread(target=worker.stop, daemon=True)
+    launch, say = worker._launch, worker._say
+
+    def launch_while_it_is_stopped():
+        stopper.start()
+        told.wait(0.2)  # to no runner, if it does not wait for this one
+        launch()
+
+    monkeypatch.setattr(worker, "_say", lambda number: (say(number), told.set()))
+    worker.start()
+    first = worker._process
+    try:
+        monkeypatch.setattr(worker, "_launch", launch_while_it_is_stopped)
+        first.kill()
+        wait_until(lambda: stopper.ident is not None, "another start")
+        stopper.join(DEADLINE)
+
+        assert not stopper.is_alive()
+        assert worker._process is not first
+        assert worker._process.poll() is not None
+        assert not worker.is_alive()
+    finally:
+        worker._process.kill()

@@ -44,6 +44,9 @@ class BackgroundProcess:
         self._process: subprocess.Popen[bytes] | None = None
         self._leash = -1
         self._stopping = threading.Event()
+        # Held by whoever starts the runner, speaks to it or lets it go: none starts after a stop,
+        # and no word goes to a descriptor that is another's by then.
+        self._handling = threading.Lock()
         self._thread = threading.Thread(target=self._keep, name="litejobs-runner", daemon=True)
 
     #: Forked children leave the runner to their parent.
@@ -66,7 +69,8 @@ class BackgroundProcess:
         atexit.unregister(self.stop)
         if os.getpid() != self._owner or self._process is None:
             return True
-        self._stopping.set()
+        with self._handling:  # from here on there is no other runner than this one
+            self._stopping.set()
         self._say(signal.SIGINT)
         has_ended = self._ends_within(timeout)
         if not has_ended:
@@ -74,7 +78,7 @@ class BackgroundProcess:
             self._say(signal.SIGQUIT)
             if not self._ends_within(defaults.FAREWELL):
                 self._process.kill()
-        self._thread.join()
+        self._thread.join(defaults.FAREWELL)
         return has_ended
 
     def is_alive(self) -> bool:
@@ -107,7 +111,8 @@ class BackgroundProcess:
             assert self._process is not None
             began = time.monotonic()
             code = self._process.wait()
-            self._let_go()
+            with self._handling:
+                self._let_go()
             if self._stopping.is_set():
                 return
             if code in _HOPELESS:
@@ -120,13 +125,16 @@ class BackgroundProcess:
                 return
             pause = min(longest, 2 * pause)
             try:
-                self._launch()
+                with self._handling:
+                    if self._stopping.is_set():
+                        return
+                    self._launch()
             except OSError as error:
                 log.error("the background runner cannot be started: %s", error)  # noqa: TRY400  # one sentence
 
     def _say(self, number: signal.Signals) -> None:
         """Let the runner raise a signal for itself, as soon as it is ready for one."""
-        with suppress(OSError):  # it is gone
+        with self._handling, suppress(OSError):  # it is gone
             os.write(self._leash, bytes([number]))
 
     def _let_go(self) -> None:
