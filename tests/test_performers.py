@@ -24,7 +24,7 @@ from litejobs.job import Find, Limits, Outcome, StoredJob
 from litejobs.performers import job_place as job_place_module
 from litejobs.performers import place as place_module
 from litejobs.performers import process as process_module
-from litejobs.performers import wire
+from litejobs.performers import scout, wire
 from litejobs.performers.manifest import DeclaredJob, Group, Home, Manifest, Storage
 from litejobs.performers.parent import JobPlace, Performers
 from litejobs.performers.process import PerformerProcess
@@ -1560,6 +1560,44 @@ def test_an_app_that_takes_too_long_to_load_is_refused(project, monkeypatch):
         pytest.raises(ConfigurationError, match=r"^the app slow did not load within 0\.05 s$"),
     ):
         fetch_manifest(start, stop)
+
+
+def test_an_adapter_of_the_apps_own_takes_its_time_to_clear(project, monkeypatch):
+    project.write(
+        "app.py",
+        """
+        import time
+        from pathlib import Path
+        from litejobs import JobManager
+        from litejobs.adapters.base import BaseAdapter
+
+        class Slow(BaseAdapter):
+            schedule = find = success = error = failure = None
+
+            def clear(self):
+                while not Path(__file__).with_name("go").exists():
+                    time.sleep(0.01)
+                return 7
+
+        jobs = JobManager({"slow": Slow()})
+        """,
+    )
+    passing = SimpleNamespace(seconds=0.0)
+    monkeypatch.setattr(scout, "time", SimpleNamespace(monotonic=lambda: passing.seconds))
+
+    def arrived(process, real=PerformerProcess.arrived):
+        told = real(process)
+        if any(isinstance(message, Ready) for message in told[0]):
+            passing.seconds += defaults.READINESS + 1
+            project.write("go", "")
+        return told
+
+    monkeypatch.setattr(PerformerProcess, "arrived", arrived)
+    start = Start("app", str(project.directory), None, 0, logging.INFO, task="clear")
+
+    with closing(Stop()) as stop:
+        assert scout.clear(start, stop) == 7
+    assert passing.seconds > defaults.READINESS
 
 
 def test_the_manifest_of_a_large_app_arrives_whole(project):

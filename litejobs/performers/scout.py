@@ -1,6 +1,8 @@
 import logging
+import math
 import selectors
 import time
+from collections.abc import Iterator
 from typing import TypeVar
 
 from litejobs import defaults
@@ -8,7 +10,7 @@ from litejobs.errors import ConfigurationError
 from litejobs.performers.manifest import Manifest
 from litejobs.performers.output import Output
 from litejobs.performers.process import PerformerProcess
-from litejobs.performers.wire import Broken, Cleared, Ready, Start
+from litejobs.performers.wire import Broken, Cleared, Message, Ready, Start
 from litejobs.rules.text import printable_lines
 from litejobs.stop import Stop
 
@@ -51,30 +53,31 @@ def _ask(start: Start, stop: Stop, kind: type[A], output: Output | None = None) 
                 process.printed.watch(selector)
             end = time.monotonic() + defaults.READINESS
             while not stop.requested:
-                events = selector.select(max(0, end - time.monotonic()))
-                if not events:
+                left = None if end == math.inf else max(0, end - time.monotonic())
+                if not selector.select(left):
                     raise ConfigurationError(
                         f"the app {start.app} did not load within {defaults.READINESS:g} s"
                     )
                 if process.printed is not None:
                     process.printed.drain()
-                answer = _answer(process, start, kind)
-                if answer is not None:
-                    return answer
+                for message in _arrived(process, start):
+                    if isinstance(message, kind):
+                        return message
+                    if isinstance(message, Ready):
+                        end = math.inf  # what it does then takes as long as it takes
             return None
         finally:
             process.close()
 
 
-def _answer(process: PerformerProcess, start: Start, kind: type[A]) -> A | None:
+def _arrived(process: PerformerProcess, start: Start) -> Iterator[Message]:
+    """What the process says; raises what it, or its end, says that went wrong."""
     messages, end = process.arrived()
     for message in messages:
-        if isinstance(message, kind):
-            return message
         if isinstance(message, Broken):
             log.debug("%s", printable_lines(message.detail))
             raise message.error()
+        yield message
     if end:
         how = process.ended_how(defaults.LAST_WORDS)
         raise ConfigurationError(f"the app {start.app} does not load: its process {how}")
-    return None
