@@ -15,7 +15,7 @@ from helpers import DEADLINE, wait_until
 from litejobs import defaults
 from litejobs.errors import KilledError
 from litejobs.processes import control
-from litejobs.processes.log import LogFile
+from litejobs.processes.log import Held, LogFile
 from litejobs.processes.record import DaemonFiles
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
@@ -692,6 +692,17 @@ def log_file(tmp_path, monkeypatch):
 
 def emit(file, text):
     file.emit(logging.LogRecord("x", logging.INFO, "", 0, text, None, None))
+
+
+def test_of_what_is_logged_before_there_is_a_file_the_last_ten_thousand_stay():
+    held, place, told = Held(), logging.Handler(), []
+    place.emit = lambda record: told.append(record.msg)
+    for number in range(12_000):
+        held.handle(logging.makeLogRecord({"msg": number}))
+
+    held.hand_over(place)
+
+    assert told == [*range(2_000, 12_000)]
 
 
 def test_a_log_that_has_grown_is_rotated_and_stays_private(log_file, tmp_path, monkeypatch):

@@ -4,6 +4,7 @@ import logging
 import logging.handlers
 import math
 import os
+from collections import deque
 from contextlib import suppress
 from io import TextIOWrapper
 from pathlib import Path
@@ -26,7 +27,7 @@ class DaemonLog(Beside):
         self.path = ""
         self._outputs: list[Output] = []
         self._file: LogFile | None = None
-        self._held = logging.handlers.MemoryHandler(_HELD, logging.CRITICAL + 1)
+        self._held = Held()
         logging.raiseExceptions = False  # a full disk is no reason to say more
         logs.configure(level, "litejobs", handler=self._held)
         output_log.setLevel(logging.DEBUG)  # what jobs print is theirs to choose
@@ -41,8 +42,7 @@ class DaemonLog(Beside):
             ) from error
         self.path = str(path)
         self._file.setFormatter(_Formatter(logs.FORMAT.format(name="litejobs")))
-        self._held.setTarget(self._file)
-        self._held.flush()
+        self._held.hand_over(self._file)
         logging.root.removeHandler(self._held)
         logging.root.addHandler(self._file)
 
@@ -64,6 +64,22 @@ class DaemonLog(Beside):
 
     def patience(self) -> float:
         return min((output.patience() for output in self._outputs), default=math.inf)
+
+
+class Held(logging.Handler):
+    """Keeps what is logged, of more than 10,000 records the last, until there is a place for it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._records: deque[logging.LogRecord] = deque(maxlen=_HELD)
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self._records.append(record)
+
+    def hand_over(self, to: logging.Handler) -> None:
+        """Let *to* have all that is kept, in its order."""
+        while self._records:
+            to.handle(self._records.popleft())
 
 
 class LogFile(logging.handlers.RotatingFileHandler):
