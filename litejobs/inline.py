@@ -183,17 +183,21 @@ class InlineWorker:
 
     def work(self, *, after: float = 0) -> None:
         """``run`` without its opening and closing, *after* so many seconds."""
-        pause, longest = defaults.RESTART_BACKOFF
+        first, longest = defaults.RESTART_BACKOFF
+        pause = first
         with selectors.DefaultSelector() as selector:
             selector.register(self.stopping, selectors.EVENT_READ, self.stopping.drain)
             if after:
                 wait(selector, after)
             while True:
+                began = time.monotonic()
                 try:
                     return self._work(selector)
                 except Exception as error:  # jobs wait: the worker must go on
                     if self._workoff:
                         raise
+                    if time.monotonic() - began > longest:
+                        pause = first
                     with suppress(Exception):  # a filter of the app's may raise
                         log.error("%s; %s tries again in %g s", error, self.name, pause)  # noqa: TRY400  # one sentence
                 wait(selector, pause)

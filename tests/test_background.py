@@ -4,11 +4,12 @@ import logging
 import sys
 import threading
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from helpers import DEADLINE, wait_until
 
-from litejobs import background
+from litejobs import background, inline
 from litejobs.adapters.base import BaseAdapter
 from litejobs.adapters.sqlite.adapter import SqliteAdapter
 from litejobs.background import BackgroundWorker
@@ -335,18 +336,32 @@ def test_a_worker_outlives_the_errors_of_its_database(make_manager, monkeypatch,
     assert str(error) in caplog.text
 
 
-def test_between_two_tries_a_worker_waits_longer_each_time_up_to_a_limit(
-    make_manager, monkeypatch, caplog
+@pytest.mark.parametrize(
+    ("works_for", "pauses"),
+    [
+        pytest.param([0, 0, 0, 0], [0.001, 0.002, 0.003, 0.003], id="never works"),
+        pytest.param([0, 0, NEVER, 0], [0.001, 0.002, 0.001, 0.002], id="works for long"),
+    ],
+)
+def test_between_two_tries_a_worker_waits_longer_each_time_up_to_a_limit_until_it_works(
+    make_manager, monkeypatch, caplog, works_for, pauses
 ):
+    class Lasting(Flaky):
+        now = 0.0
+
+        def exchange(self, settlements, finds):
+            self.now += works_for.pop(0) if works_for else 0
+            return super().exchange(settlements, finds)
+
+    adapter = Lasting(*[LitejobsError("gone")] * 4)
     monkeypatch.setattr(background.defaults, "RESTART_BACKOFF", (0.001, 0.003))
-    adapter = Flaky(*[LitejobsError("gone")] * 4)
+    monkeypatch.setattr(inline, "time", SimpleNamespace(monotonic=lambda: adapter.now))
     manager = make_manager(adapters={"flaky": adapter})
 
     manager.start_background_worker()
     assert adapter.looked.wait(60)
 
-    pauses = [record.args[2] for record in caplog.records]
-    assert pauses == [0.001, 0.002, 0.003, 0.003]
+    assert [record.args[2] for record in caplog.records] == pauses
 
 
 def test_a_worker_in_trouble_can_be_stopped(make_manager, monkeypatch):
