@@ -306,6 +306,22 @@ def test_a_connection_is_put_into_our_modes(connection, pragma, value):
     assert connection.execute(f"PRAGMA {pragma}") == [(value,)]
 
 
+@pytest.mark.parametrize("modes", ["wal_autocheckpoint", "trusted_schema"])
+def test_a_connection_whose_modes_cannot_be_set_after_a_fork_is_not_used(
+    connection, monkeypatch, modes
+):
+    connection.close()
+    with monkeypatch.context() as patch:
+        patch.setattr(connection_module.wal, "LIMIT", "no number")
+        with pytest.raises(StorageError, match="syntax error"):
+            words(connection)
+
+    assert words(connection) == []
+
+    expected = {"wal_autocheckpoint": 2000, "trusted_schema": 0}
+    assert connection.execute(f"PRAGMA {modes}") == [(expected[modes],)]
+
+
 @pytest.mark.parametrize(("platform", "value"), [("darwin", 1), ("linux", 0)])
 def test_where_fsync_does_not_reach_the_disk_fullfsync_does(connect, monkeypatch, platform, value):
     with monkeypatch.context() as patch:

@@ -181,7 +181,11 @@ class Connection:
                 raise self._translated(error) from error
             self._file = _identity(self.path)
             if self._is_set_up:
-                self.set_up()
+                try:
+                    self.set_up()
+                except BaseException:  # so that it is done again, not left at SQLite's own modes
+                    self.close()
+                    raise
         return self._raw
 
     def _check_in_place(self) -> None:
