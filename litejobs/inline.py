@@ -218,8 +218,9 @@ class InlineWorker:
                 bell = Bell(self.adapter.run_directory)
                 stack.callback(bell.close)
                 soon = Soon(bell, self._group.sleep_delay)
-                selector.register(bell, selectors.EVENT_READ, soon.hear)
-                stack.callback(selector.unregister, bell)
+                if bell.hears:
+                    selector.register(bell, selectors.EVENT_READ, soon.hear)
+                    stack.callback(selector.unregister, bell)
                 beside.append(soon)
             execution.progress.teller = self._tell_progress
             guard = self.guard or Overdue(self.adapter, execution.logger)

@@ -279,11 +279,14 @@ _WERE = {"failed": "failed", "cancelled": "was cancelled"}
 
 
 class _Ear:
-    """Hears when jobs of a storage end; without a run directory it only waits for a moment."""
+    """Hears when jobs of a storage end; where nobody can tell it only waits for a moment."""
 
     def __init__(self, adapter: BaseAdapter) -> None:
         directory = adapter.run_directory
         self._bell = None if directory is None else Bell(directory, ENDED)
+        if self._bell is not None and not self._bell.hears:
+            self._bell.close()
+            self._bell = None
         self._longest = defaults.SLEEP_DELAY if self._bell else defaults.LOOK_PAUSE
 
     def wait(self, longest: float) -> None:

@@ -517,3 +517,14 @@ def test_a_worker_that_cannot_have_a_bell_goes_without(make_bell, tmp_path, monk
 
     assert not is_ringing(bell)
     assert "nobody can wake who waits here" in caplog.text
+
+
+def test_a_bell_without_a_descriptor_is_silent(make_bell, directory, monkeypatch):
+    monkeypatch.setattr(socket, "socket", no_socket)
+
+    bell = make_bell()
+
+    assert not bell.hears
+    assert bell.fileno() == -1
+    assert bell.drain() == set()
+    assert names(directory) == []

@@ -1,6 +1,7 @@
 """What a handle on a stored job tells: its state, its result, what went wrong."""
 
 import asyncio
+import socket
 import threading
 from contextlib import closing, contextmanager
 from datetime import datetime, timedelta
@@ -279,6 +280,24 @@ def test_without_a_bell_a_handle_looks_now_and_then(later, manager, adapter, mon
 
     assert job.wait(LONG)
     thread.join(DEADLINE)
+
+
+def test_without_a_descriptor_for_a_bell_jobs_run_and_are_waited_for(
+    later, manager, monkeypatch, caplog
+):
+    jobs = [later(double, number) for number in (1, 2)]
+
+    def no_socket(*_):
+        raise OSError(24, "Too many open files")
+
+    monkeypatch.setattr(socket, "socket", no_socket)
+    worker = threading.Timer(0.1, work, [manager])
+    worker.start()
+
+    assert all(job.wait(LONG) for job in jobs)
+
+    worker.join()
+    assert "nobody can wake who waits here ([Errno 24] Too many open files)" in caplog.text
 
 
 def test_a_handle_is_rebuilt_from_an_id(later, manager, adapter):

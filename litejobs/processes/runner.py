@@ -225,7 +225,8 @@ class Runner:
             on_settled=lambda settlements: self._tell([outcome for _, outcome in settlements]),
         )
         soon = Soon(bell, sleep_delay, worker.heed_cancelled)
-        selector.register(bell, selectors.EVENT_READ, soon.hear)
+        if bell.hears:
+            selector.register(bell, selectors.EVENT_READ, soon.hear)
         return worker, soon, adapter.count_due(performers.queues) if self._workoff else 0
 
     def _processes(

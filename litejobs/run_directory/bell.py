@@ -44,16 +44,20 @@ class Bell:
 
         make(directory)
         self._path = Path(directory) / f"{os.urandom(16).hex()}{suffix}"
-        self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
-        self._socket.setblocking(False)  # noqa: FBT003
+        self._socket: socket.socket | None = None
+        #: Whether it can be rung; else it is no file for a selector.
+        self.hears = False
         try:
+            self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+            self._socket.setblocking(False)  # noqa: FBT003
             with _address(directory) as place:
                 self._socket.bind(f"{place}/{self._path.name}")
+            self.hears = True
         except OSError as error:
             log.warning("nobody can wake who waits here (%s): he looks now and then", error)
 
     def fileno(self) -> int:
-        return self._socket.fileno()
+        return -1 if self._socket is None else self._socket.fileno()
 
     def drain(self) -> set[bytes]:
         """
@@ -61,14 +65,17 @@ class Bell:
 
         What they said, of NOW, SOON and END.
         """
-        words = set()
+        words: set[bytes] = set()
+        if self._socket is None:
+            return words
         with suppress(BlockingIOError):
             while word := self._socket.recv(64):
                 words.add(word)
         return words
 
     def close(self) -> None:
-        self._socket.close()
+        if self._socket is not None:
+            self._socket.close()
         self._path.unlink(missing_ok=True)
 
 
