@@ -233,6 +233,42 @@ def test_leases_that_locks_still_name_stay(directory, hold):
     assert files(directory) == []
 
 
+def test_what_the_dead_left_of_a_lease_that_they_were_making_is_swept_away(directory):
+    with held_lease(directory):
+        Path(directory, f"{'0' * 32}.draft").touch()
+        living = Path(directory, f"{'1' * 32}.draft").open("w")  # noqa: SIM115  # closed below
+        fcntl.flock(living, fcntl.LOCK_EX)
+
+        sweep(directory, [])
+
+        assert [name for name in files(directory) if "draft" in name] == [f"{'1' * 32}.draft"]
+        living.close()
+        sweep(directory, [])
+        assert len(files(directory)) == 1
+
+
+@pytest.mark.parametrize("when", ["sweeps", "looks"])
+def test_a_sweep_while_a_lease_is_made_keeps_nobody_from_it(directory, monkeypatch, when):
+    interrupted = []
+
+    def flock(descriptor, how, real=fcntl.flock):
+        if how & fcntl.LOCK_EX and not interrupted:
+            [draft] = Path(directory).glob("*.draft")
+            interrupted.append(draft.open())
+            if when == "sweeps":
+                sweep(directory, [])
+            else:
+                real(interrupted[0], fcntl.LOCK_SH)
+        real(descriptor, how)
+
+    monkeypatch.setattr(fcntl, "flock", flock)
+
+    with held_lease(directory) as own:
+        interrupted[0].close()
+        assert files(directory) == [f"{own.name}.lease"]
+        assert not is_dead(directory, identity.locked_by("w", own.name))
+
+
 # Slots
 
 

@@ -17,13 +17,14 @@ import struct
 import threading
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager, suppress
+from itertools import chain
 from pathlib import Path
 from typing import NamedTuple
 
 from litejobs.run_directory.identity import is_gone
 from litejobs.run_directory.paths import make, open_own, read_own
 
-_SUFFIX = ".lease"
+_SUFFIX, _DRAFT = ".lease", ".draft"
 _NAME = re.compile(r"[0-9a-f]{32}")
 
 
@@ -94,17 +95,21 @@ class Lease:
 
 def _locked_file(path: Path) -> int:
     """Make the file so that its name is never seen unlocked: a prober would take it for dead."""
-    draft = path.with_suffix(".draft")
+    draft = path.with_suffix(_DRAFT)
     flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
-    descriptor = os.open(draft, flags, 0o600)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        draft.rename(path)
-    except BaseException:
-        os.close(descriptor)
-        draft.unlink(missing_ok=True)
-        raise
-    return descriptor
+    while True:
+        descriptor = os.open(draft, flags, 0o600)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            draft.rename(path)
+        except BaseException as error:
+            os.close(descriptor)
+            draft.unlink(missing_ok=True)
+            # A sweep may have come before the lock, and be looking at it, or have removed it.
+            if not isinstance(error, BlockingIOError | FileNotFoundError):
+                raise
+        else:
+            return descriptor
 
 
 # One lease for all workers that a process has in one directory.
@@ -183,9 +188,13 @@ def is_worked_on(directory: str) -> bool:
 
 
 def sweep(directory: str, held: Collection[str]) -> None:
-    """Remove the leases of processes that have ended, but not those that locks in *held* name."""
+    """
+    Remove the leases of processes that have ended, but not those that locks in *held* name.
+
+    And what those leave behind that ended while they made one.
+    """
     named = {locked_by.rpartition("/")[2] for locked_by in held}
-    for path in Path(directory).glob(f"*{_SUFFIX}"):
+    for path in chain.from_iterable(Path(directory).glob(f"*{one}") for one in (_SUFFIX, _DRAFT)):
         with suppress(OSError):
             if path.stem not in named and _is_free(path):
                 path.unlink()
