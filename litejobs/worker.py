@@ -122,6 +122,11 @@ class Worker:
         self._sweeps_on = False  # there is more to delete
         self._slot_at = 0.0 if adapter.schedules else math.inf  # by the clock, in milliseconds
 
+    @property
+    def busy(self) -> bool:
+        """Whether jobs are running, or what became of some is not recorded."""
+        return self.executor.busy or bool(self._outcomes or self._strays_of)
+
     def work_once(self) -> bool:
         """Record what is done, find what can begin, hand it out; False if nothing moved."""
         self.finished = False
@@ -143,7 +148,7 @@ class Worker:
         if self._trouble and self.stop.at_once:
             self._give_up()
             self.finished = True
-        elif not (self._outcomes or self._strays_of or self.executor.busy):
+        elif not self.busy:
             if self.stop.requested:
                 self.finished = True
             elif self.workoff and finds:  # without a wish the executor is not ready yet

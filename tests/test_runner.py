@@ -308,6 +308,19 @@ def test_an_idle_runner_ends_at_the_first_signal_without_a_word_of_python(work):
     assert not list(work.file.with_name("db.sqlite.run").glob("*.bell"))
 
 
+def test_a_runner_without_a_running_job_does_not_say_that_it_finishes_one(work):
+    work.store("note", "done")
+    process = work.start("work", "db.sqlite")
+    work.until_noted("done")
+    wait_until(lambda: work.rows("id") == [], "its record")
+
+    process.send_signal(signal.SIGINT)
+
+    assert exit_code(process) == 0
+    assert "finishing" not in work.log
+    assert "WARNING" not in work.log
+
+
 @linux
 def test_performers_die_with_a_runner_that_is_killed(work, holding):
     process = holding()

@@ -59,6 +59,14 @@ class WorkerProcesses(Crew[WorkerPlace]):
         self._settled = settled
         self._has_moved = False
 
+    @property
+    def busy(self) -> bool:
+        """Whether a job may be running: of short ones a worker does not say that they begin."""
+        return any(
+            place.process is not None and place.manifest is not None and not place.is_idle
+            for place in self.places
+        )
+
     def work_once(self) -> bool:
         """Keep the processes going; False if none of them has recorded anything."""
         for place in self.places:

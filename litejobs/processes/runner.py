@@ -88,6 +88,7 @@ class Runner:
         self._hangup = None if log is None else Wish()
         self._gives_up = workoff or log is not None
         self._crews: list[Performers | WorkerProcesses] = []
+        self._workers: list[Worker | WorkerProcesses] = []
         self._settled = 0  # outcomes so far
 
     def run(self) -> int:
@@ -224,6 +225,7 @@ class Runner:
             code_has_changed=SourceWatch(Path(self._source.start.root)).has_changed,
             on_settled=lambda settlements: self._tell([outcome for _, outcome in settlements]),
         )
+        self._workers.append(worker)
         soon = Soon(bell, sleep_delay, worker.heed_cancelled)
         if bell.hears:
             selector.register(bell, selectors.EVENT_READ, soon.hear)
@@ -253,6 +255,7 @@ class Runner:
             settled=lambda: self._settled,
         )
         self._crews.append(processes)
+        self._workers.append(processes)
         stack.callback(processes.close)
         _say_where(what, places)
         return processes
@@ -280,6 +283,8 @@ class Runner:
             self._notifier.stopping()
         if self._stop.at_once:
             log.warning("stopping at once: unfinished jobs go back, no attempt is spent")
+        elif not any(one.busy for one in self._workers):
+            log.info("stopping: no job is running")
         elif self._log is None:
             log.warning("finishing the running jobs; the same again stops them")
         else:
