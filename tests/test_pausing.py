@@ -216,6 +216,37 @@ def test_what_is_no_queue_is_refused_by_the_command(project):
     assert "'!email' cannot name a queue" in refused.sentence
 
 
+def test_a_queue_without_jobs_is_paused_with_a_hint(project):
+    jobs = Jobs(project)
+    jobs.store("greet", queue="email")
+    jobs.store("greet")
+
+    ahead = project.litejobs("pause", "db.sqlite", "emial")
+    known = project.litejobs("pause", "db.sqlite", "email")
+    every = project.litejobs("pause", "db.sqlite", "*")
+
+    assert ahead.out == (
+        "queue emial is paused; there are no jobs in it, queues with jobs: default, email\n"
+    )
+    assert known.out == "queue email is paused\n"
+    assert every.out == "every queue is paused\n"
+
+
+def test_of_a_queue_that_was_not_paused_it_is_said(project):
+    Jobs(project).store("greet")
+    project.litejobs("pause", "db.sqlite", "default")
+
+    other = project.litejobs("resume", "db.sqlite", "email")
+    every = project.litejobs("resume", "db.sqlite", "*")
+    first = project.litejobs("resume", "db.sqlite", "default")
+    again = project.litejobs("resume", "db.sqlite", "default")
+
+    assert other.out == "queue email was not paused; still paused: default\n"
+    assert every.out == "there was no pause of every queue; still paused: default\n"
+    assert first.out == "queue default is resumed\n"
+    assert again.out == "queue default was not paused\n"
+
+
 # Excluding
 
 

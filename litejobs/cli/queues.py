@@ -6,6 +6,7 @@ from pathlib import Path
 
 import click
 
+from litejobs.adapters.sqlite.inspection import Inspection
 from litejobs.cli.options import DATABASE_FILE, json_option, project, project_options
 from litejobs.config import check_queue
 from litejobs.defaults import WORK_QUEUE
@@ -35,7 +36,12 @@ def pause(words: Sequence[str], app: str | None, root: Path | None, *, as_json: 
     database, queue = _taken_apart(words)
     storage = project(database, app, root).storage()
     storage.pause(queue)
-    _tell(queue, storage.paused(), as_json=as_json)
+    known = Inspection(storage).queues()
+    hint = ""
+    if queue not in (WORK_QUEUE, *known):
+        where = ", ".join(map(printable, known)) or "none"
+        hint = f"; there are no jobs in it, queues with jobs: {where}"
+    _tell(f"{_named(queue)} is paused{hint}", storage.paused(), as_json=as_json)
 
 
 @click.command()
@@ -55,8 +61,17 @@ def resume(words: Sequence[str], app: str | None, root: Path | None, *, as_json:
     """
     database, queue = _taken_apart(words)
     storage = project(database, app, root).storage()
+    was_paused = queue in storage.paused()
     storage.resume(queue)
-    _tell(queue, storage.paused(), as_json=as_json)
+    paused = storage.paused()
+    if was_paused:
+        what = f"{_named(queue)} is resumed"
+    elif queue == WORK_QUEUE:
+        what = "there was no pause of every queue"
+    else:
+        what = f"{_named(queue)} was not paused"
+    still = "every queue" if WORK_QUEUE in paused else ", ".join(map(printable, paused))
+    _tell(f"{what}; still paused: {still}" if paused else what, paused, as_json=as_json)
 
 
 def _taken_apart(words: Sequence[str]) -> tuple[str | None, str]:
@@ -72,15 +87,9 @@ def _taken_apart(words: Sequence[str]) -> tuple[str | None, str]:
     return databases[0] if databases else None, queue
 
 
-def _tell(queue: str, paused: Sequence[str], *, as_json: bool) -> None:
-    if as_json:
-        click.echo(json.dumps({"paused": paused}))
-        return
-    what = "every queue" if queue == WORK_QUEUE else f"queue {printable(queue)}"
-    if queue in paused:
-        click.echo(f"{what} is paused")
-    elif paused:
-        still = "every queue" if WORK_QUEUE in paused else ", ".join(map(printable, paused))
-        click.echo(f"{what} is resumed; still paused: {still}")
-    else:
-        click.echo(f"{what} is resumed")
+def _named(queue: str) -> str:
+    return "every queue" if queue == WORK_QUEUE else f"queue {printable(queue)}"
+
+
+def _tell(sentence: str, paused: Sequence[str], *, as_json: bool) -> None:
+    click.echo(json.dumps({"paused": paused}) if as_json else sentence)

@@ -270,10 +270,14 @@ class Inspection:
 
     def check_queue(self, queue: str) -> None:
         """Raise JobNotFoundError if no job is stored in *queue*."""
-        known = sorted({text(name) for _, name in self._places()})
+        known = self.queues()
         if queue not in known:
             where = ", ".join(known) or "none"
             raise JobNotFoundError(f"no jobs in queue {queue!r}; queues with jobs: {where}")
+
+    def queues(self) -> list[str]:
+        """The queues in which jobs are stored."""
+        return sorted({text(name) for _, name in self._places()})
 
 
 def share(whole: int, parts: int) -> int:
