@@ -12,7 +12,10 @@ from litejobs.errors import ConfigurationError
 from litejobs.processes.record import Arguments
 
 _SLACK = 15  # seconds beyond --stop-timeout, and beyond the readiness of scout and performers
-_WATCHDOG = 30  # seconds; the loop waits 5 for a lock at most
+# Seconds, of which a round of the loop may take half: see Notifier. In each database the first step
+# that finds it locked waits LOCK_PATIENCE, which ends the upkeep of that round, and the exchange
+# then as long. Only where the lock is let go and taken again between them may others wait too.
+_WATCHDOG = 60
 _PLAIN = re.compile(r"[\w@%+=:,./$*-]+", re.ASCII)
 
 
