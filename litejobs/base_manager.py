@@ -225,14 +225,18 @@ class BaseManager(ABC):
         Raises ConfigurationError or a StorageError if the storage cannot be used.
         """
         make = self._new_process if process else self._new_threads
-        return self._background.start(make, self._may_start)
+        return self._background.start(make, partial(self._may_start, process=process))
 
-    def _may_start(self) -> bool:
+    def _may_start(self, *, process: bool) -> bool:
         if context.loading_now() or self._is_lent or is_spawned():
             return False
         for adapter in {self.adapter(group.adapter) for group in self.workers}:
             adapter.reload()  # a file that is not ours is refused here
         self._sync()
+        if not process:  # which says it itself
+            from litejobs.worker import tell_untaken  # noqa: PLC0415  # for workers only
+
+            tell_untaken(self.queues, (group.queues for group in self.workers))
         return True
 
     def _new_threads(self) -> "BackgroundWorker":

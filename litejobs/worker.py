@@ -15,7 +15,7 @@ from litejobs.errors import DatabaseBusyError, DiskError, StorageError
 from litejobs.execution import log_outcome
 from litejobs.job import Find, Limits, Outcome, Settlement, StoredJob
 from litejobs.row import job_name
-from litejobs.rules.queues import union
+from litejobs.rules.queues import takes, union
 from litejobs.rules.text import printable
 from litejobs.stop import Stop
 from litejobs.trouble import Trouble
@@ -317,6 +317,20 @@ def tell_held_back(adapter: BaseAdapter, queues: Iterable[str]) -> None:
         count, names = sum(held.values()), ", ".join(map(printable, held))
         what = "1 job waits" if count == 1 else f"{count} jobs wait"
         log.warning("%s, for the queue is paused: %s", what, names)
+
+
+def tell_untaken(declared: Iterable[str] | None, groups: Iterable[Sequence[str]]) -> None:
+    """Say of which of the *declared* queues (None: any) no group, by its selection, takes jobs."""
+    taken = union(*groups)
+    names = [printable(name) for name in declared or () if not takes(taken, name)]
+    if names:
+        what, whose = ("queue", "its") if len(names) == 1 else ("queues", "their")
+        log.warning(
+            "no worker group takes the %s %s: %s jobs wait for workers of another process",
+            what,
+            ", ".join(names),
+            whose,
+        )
 
 
 def runs(settlements: Sequence[Settlement]) -> Sequence[Settlement]:

@@ -3,10 +3,11 @@
 import json
 
 import pytest
-from helpers import Jobs
+from helpers import DEADLINE, Jobs
 
 from litejobs import ConfigurationError, JobManager, SqliteAdapter, WorkerGroup
 from litejobs.job import Find, NewJob, Outcome
+from litejobs.worker import tell_untaken
 
 DONE = Outcome("success", delete=True)
 
@@ -271,6 +272,62 @@ def test_jobs_of_an_excluded_queue_are_neither_found_nor_due(adapter):
     assert adapter.is_due(("*",))
     assert adapter.count_due(("*", "!b")) == 0
     assert found(adapter, "b") == "bb"
+
+
+# Taken by nobody
+
+ONE_IS_LEFT = "no worker group takes the queue slow: its jobs wait for workers of another process"
+
+
+@pytest.mark.parametrize(
+    ("declared", "groups", "told"),
+    [
+        (None, [("a",)], []),
+        (("a", "b"), [("*",)], []),
+        (("a", "b"), [("a",), ("b",)], []),
+        (("a", "b"), [("*", "!b"), ("b",)], []),
+        (("a", "slow"), [("a",)], [ONE_IS_LEFT]),
+        (("a", "slow"), [("*", "!slow")], [ONE_IS_LEFT]),
+        (("a", "b", "c"), [("b",)], [
+            "no worker group takes the queues a, c: their jobs wait for workers of another process"
+        ]),
+    ],
+    ids=str,
+)  # fmt: skip
+def test_queues_that_no_group_takes_are_told(caplog, declared, groups, told):
+    tell_untaken(declared, groups)
+
+    assert caplog.messages == told
+
+
+def test_threads_say_which_queue_they_leave_once(adapter, caplog):
+    manager = JobManager({"sqlite": adapter}, ["email", "slow"], workers=[{"queue": "email"}])
+
+    worker = manager.start_background_worker()
+    assert manager.start_background_worker() is worker
+    assert worker.stop(DEADLINE)
+
+    assert caplog.messages.count(ONE_IS_LEFT) == 1
+
+
+@pytest.mark.parametrize(
+    ("words", "times"), [(("workoff",), 1), (("worker", "--workoff", "--index=0", "--id=0"), 0)]
+)
+def test_a_runner_of_all_groups_says_which_queue_it_leaves(project, words, times):
+    project.write(
+        "app.py",
+        """
+        from litejobs import JobManager, SqliteAdapter
+
+        jobs = JobManager(
+            {"sqlite": SqliteAdapter("db.sqlite")}, ["email", "slow"], workers=[{"queue": "email"}]
+        )
+        """,
+    )
+
+    ended = project.litejobs(*words, "--app", "app")
+
+    assert ended.err.count(f"WARNING litejobs: {ONE_IS_LEFT}") == times
 
 
 def test_a_look_for_groups_that_complete_each_other_sees_all(adapter):

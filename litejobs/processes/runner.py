@@ -34,7 +34,7 @@ from litejobs.run_directory.identity import locked_by, worker_name
 from litejobs.run_directory.lease import held_lease
 from litejobs.soon import Soon
 from litejobs.stop import Stop, Wish
-from litejobs.worker import Worker, Works, tell_held_back, wait, work
+from litejobs.worker import Worker, Works, tell_held_back, tell_untaken, wait, work
 
 Seat = tuple[Group, int, int]  # a worker: its group, the number of that, its own id in it
 log = logging.getLogger("litejobs")
@@ -147,6 +147,8 @@ class Runner:
                 due += here
             else:
                 workers.append(self._processes(str(what), seats, selector, stack))
+        if self._only is None and manifest.home is not None:
+            tell_untaken(manifest.home.queues, (group.queues for group in manifest.groups))
         self._observer.ready(due)
         work([*workers, *self._besides(selector)], selector)
         for one in workers if self._workoff else ():
