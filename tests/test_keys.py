@@ -259,6 +259,21 @@ def test_a_failed_job_is_not_tried_again_beside_a_live_one_with_its_key(later, j
     assert live.refresh() == "gone"
 
 
+def test_a_failed_job_is_not_tried_again_while_a_success_keeps_its_key(later, job, adapter, clock):
+    failed = later(job, [1], key=Key("a", period=60))
+    end(adapter, FAILURE)
+    later(job, [2], key=Key("a", period=60))
+    end(adapter, DELETED)
+    inspection = Inspection(adapter)
+
+    for seconds, is_over in ((59.9, False), (0.1, True)):
+        clock.advance(seconds)
+        if not is_over:
+            with pytest.raises(JobStateError, match="has succeeded and keeps it for its period"):
+                inspection.retry([failed.id])
+        assert inspection.retry_all() == is_over
+
+
 @pytest.mark.parametrize(
     ("key", "reason"),
     [

@@ -185,7 +185,8 @@ class Inspection:
                     continue
                 if record.state in ("failed", "cancelled"):
                     raise JobStateError(
-                        f"job {id_} is not tried again: another with its key waits or runs"
+                        f"job {id_} is not tried again: another with its key waits, runs, or has "
+                        "succeeded and keeps it for its period"
                     )
                 worker = record.locked_by
                 if worker is None or not self._adapter.is_dead(worker):

@@ -301,16 +301,21 @@ RETURNING id;
 
 -- name: retry
 -- A person wants these again, at once and with all attempts: failed, unloadable, cancelled, or
--- waiting out a backoff.
-UPDATE OR IGNORE {table}
+-- waiting out a backoff. One that is over and whose key is taken, also by a success within its
+-- period, is not.
+UPDATE OR IGNORE {table} AS j
 SET state = 1, run_at = :now, attempts = 0, crashes = 0, cancel_at = NULL, failed_at = NULL,
     finished_at = NULL, expires_at = NULL, progress = NULL, updated_at = :now
 WHERE id = :id AND (state IN (3, 5, 6) OR (state = 0 AND attempts > 0))
+  AND (state < 4 OR unique_key IS NULL
+       OR NOT EXISTS (SELECT 1 FROM {table} done WHERE done.unique_key = j.unique_key
+                        AND done.unique_key IS NOT NULL AND done.state = 4
+                        AND done.finished_at + done.key_period > :now))
 RETURNING id;
 
 -- name: retry_some
--- Of one queue and state, failed or unloadable: those that wait longest. None whose key a live one
--- has, and of several with one key the first.
+-- Of one queue and state, failed or unloadable: those that wait longest. None whose key is taken, as
+-- in retry, and of several with one key the first.
 UPDATE OR IGNORE {table}
 SET state = 1, run_at = :now, attempts = 0, crashes = 0, cancel_at = NULL, failed_at = NULL,
     finished_at = NULL, expires_at = NULL, progress = NULL, updated_at = :now
@@ -318,7 +323,10 @@ WHERE id IN (SELECT id FROM {table} j
              WHERE state NOT BETWEEN 1 AND 2 AND state = :state AND queue = CAST(:queue AS TEXT)
                AND (state = 3 OR unique_key IS NULL
                     OR NOT EXISTS (SELECT 1 FROM {table} live WHERE live.unique_key = j.unique_key
-                                     AND live.unique_key IS NOT NULL AND live.state < 4))
+                                     AND live.unique_key IS NOT NULL AND live.state < 4)
+                    AND NOT EXISTS (SELECT 1 FROM {table} done WHERE done.unique_key = j.unique_key
+                                      AND done.unique_key IS NOT NULL AND done.state = 4
+                                      AND done.finished_at + done.key_period > :now))
              ORDER BY finished_at, run_at, id LIMIT :limit)
 RETURNING id;
 
