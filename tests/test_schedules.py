@@ -205,9 +205,9 @@ def test_an_error_while_it_fires_leaves_all_as_it_was(adapter, clock, monkeypatc
     before = adapter.schedules.all()
     store = adapter.schedules._store
 
-    def fails(id_, which, *more):
+    def fails(which, *more):
         assert which.name == "a", "the disk is full"
-        return store(id_, which, *more)
+        return store(which, *more)
 
     monkeypatch.setattr(adapter.schedules, "_store", fails)
     clock.advance(3600)
@@ -368,6 +368,49 @@ def test_a_run_whose_key_another_job_has_is_not_made(adapter, clock, policy, cap
 
     assert len(jobs(adapter)) == 1
     assert one(adapter).next_run_at == clock.now() + HOUR
+
+
+@pytest.mark.parametrize("policy", ["skip", "raise"])
+def test_a_job_that_has_the_key_of_a_run_is_none_of_the_schedule_and_is_let_alone(
+    adapter, clock, policy
+):
+    job = JOB._replace(unique=Unique("tick:a", policy, None))
+    adapter.schedules.add(schedule(job=job))
+    adapter.schedule_unique([job._replace(run_at=clock.now())])
+    settle(adapter, found(adapter)[0], Outcome("error", "ValueError: boom", clock.now() + 9**9))
+
+    for _ in range(2):
+        clock.advance(3600)
+        adapter.schedules.fire()
+
+    assert jobs(adapter, "state") == [(0,)]
+    assert (one(adapter).last_job, one(adapter).last_run_at) == (None, None)
+
+
+def test_a_run_that_replaces_a_job_is_the_schedules(adapter, clock):
+    job = JOB._replace(unique=Unique("tick:a", "replace", None))
+    adapter.schedules.add(schedule(job=job))
+    adapter.schedule_unique([job._replace(run_at=clock.now() + 9**9)])
+
+    clock.advance(3600)
+    adapter.schedules.fire()
+
+    assert slots(adapter) == [clock.now()]
+    assert (one(adapter).last_job, one(adapter).last_run_at) == (1, clock.now())
+
+
+def test_a_job_that_replaced_a_run_is_none_of_the_schedule_and_is_let_alone(adapter, clock):
+    adapter.schedules.add(schedule(job=JOB._replace(unique=Unique("tick:a", "skip", None))))
+    clock.advance(3600)
+    adapter.schedules.fire()
+    users = JOB._replace(unique=Unique("tick:a", "replace", None), run_at=clock.now())
+    adapter.schedule_unique([users])
+    settle(adapter, found(adapter)[0], Outcome("error", "ValueError: boom", clock.now() + 9**9))
+
+    clock.advance(3600)
+    adapter.schedules.fire()
+
+    assert (jobs(adapter, "state"), slots(adapter)) == ([(0,)], [None])
 
 
 def test_limits_hold_for_runs_too(adapter, clock):

@@ -81,6 +81,8 @@ def store_jobs(directory):
     adapter.schedules.sync("app:jobs", [schedule("nightly"), schedule("hourly", new_job("hours"))])
     due = f"UPDATE {adapter.table}_recurring SET next_run_at = {NOW - 1}, last_job = {UNLOADABLE}"
     adapter.connection.execute(due)
+    run = f"UPDATE {adapter.table} SET handler = json_set(handler, '$.schedule', 'hourly')"
+    adapter.connection.execute(f"{run} WHERE id = {UNLOADABLE}")
     # https://sqlite.org/c3ref/c_dbconfig_defensive.html: the last to close leaves the -wal too.
     adapter.connection._raw.config(apsw.SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1)
     adapter.close()

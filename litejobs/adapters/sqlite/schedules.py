@@ -10,7 +10,7 @@ from litejobs.adapters.sqlite.queries import Queries
 from litejobs.adapters.sqlite.rows import STATES, text
 from litejobs.adapters.sqlite.storing import store, store_unique
 from litejobs.errors import ConfigurationError, DuplicateJobError
-from litejobs.job import NewJob, Unique
+from litejobs.job import Kept, NewJob, Unique
 from litejobs.recurrence import Recurrence, StoredSchedule
 from litejobs.rules.error_text import headline
 from litejobs.rules.recurrence import come
@@ -88,9 +88,11 @@ class SqliteSchedules(Schedules):
         schedule = _schedule(name, row[3:-1])
         self._adapter.keep_limits([schedule.job])
         with self._adapter.connection.transaction():
-            id_ = self._store(row[0], schedule, now, now)
+            kept = self._store(schedule, now, now)
+            if kept.is_new:
+                self._execute(self._sql.ran, id=row[0], job=kept.id, slot=now)
         self._adapter.ring()
-        return id_
+        return kept.id
 
     def all(self) -> list[Recurrence]:
         return [_recurrence(row) for row in self._execute(self._sql.all)]
@@ -140,24 +142,31 @@ class SqliteSchedules(Schedules):
         )  # fmt: skip
         if not held:
             return
-        name, log = printable(firing.schedule.name), self._adapter.logger
+        whose, log = firing.schedule.name, self._adapter.logger
+        name = printable(whose)
         if firing.error is not None:
             log.error("the schedule %s makes no more runs: %s", name, firing.error)
         if now - firing.slot > defaults.MISSED:
             log.info("the schedule %s has missed times, runs now: %d", name, len(firing.slots))
         [(last_job,)] = held
         for slot in firing.slots:
-            if firing.schedule.overlap == "skip" and self._is_unfinished(last_job, now):
+            if firing.schedule.overlap == "skip" and self._is_unfinished(last_job, now, whose):
                 log.info("the schedule %s passes over a time: job %d goes on", name, last_job)
                 continue
             try:
-                last_job = self._store(firing.id, firing.schedule, slot, now)
+                kept = self._store(firing.schedule, slot, now)
             except DuplicateJobError as error:
                 log.warning("the schedule %s passes over a time: %s", name, error)
+                continue
+            if not kept.is_new:
+                log.info("the schedule %s passes over a time: job %d has its key", name, kept.id)
+                continue
+            last_job = kept.id
+            self._execute(self._sql.ran, id=firing.id, job=last_job, slot=slot)
 
-    def _is_unfinished(self, job: int | None, now: int) -> bool:
+    def _is_unfinished(self, job: int | None, now: int, schedule: str) -> bool:
         """Whether a run goes on; one that failed at first makes room."""
-        rows = self._execute(self._sql.state_of, job=job)
+        rows = self._execute(self._sql.state_of, job=job, schedule=schedule)
         if not rows:
             return False
         [(state, attempts)] = rows
@@ -166,16 +175,14 @@ class SqliteSchedules(Schedules):
             return False
         return bool(state < _OVER)
 
-    def _store(self, id_: int, schedule: StoredSchedule, slot: int, now: int) -> int:
+    def _store(self, schedule: StoredSchedule, slot: int, now: int) -> Kept:
         """Store a run, or find the job that has its key; raises DuplicateJobError."""
         job = schedule.run(slot, min(slot + _by_chance(schedule.jitter), defaults.END_OF_TIME))
         connection, sql, limits = self._adapter.connection, self._adapter.sql, self._adapter.limits
-        if job.unique is None:
-            [run] = store(connection, sql, limits, [job], now)
-        else:
-            run = store_unique(connection, sql, limits, job, now).id
-        self._execute(self._sql.ran, id=id_, job=run, slot=slot)
-        return run
+        if job.unique is not None:
+            return store_unique(connection, sql, limits, job, now)
+        [run] = store(connection, sql, limits, [job], now)
+        return Kept(run, is_new=True)
 
     # Both
 

@@ -20,7 +20,10 @@ RETURNING last_job;
 UPDATE {table}_recurring SET last_job = :job, last_run_at = :slot WHERE id = :id;
 
 -- name: state_of
-SELECT state, attempts FROM {table} WHERE id = :job;
+-- Of a run of that schedule; a job that has replaced it is none.
+SELECT state, attempts FROM {table}
+WHERE id = :job
+  AND CASE WHEN json_valid(handler) THEN json_extract(handler, '$.schedule') = :schedule END;
 
 -- name: supersede
 -- A run that waits to be tried again, or does not load, makes room for the next one.
