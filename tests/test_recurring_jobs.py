@@ -222,7 +222,7 @@ def test_the_manifest_tells_a_runner_what_recurs(manager):
 
     assert manifest.owner == manager.where
     [one] = manifest.schedules["sqlite"]
-    assert one.job.unique == ("tick:n3", "raise", 60_000)
+    assert one.job.unique == ("tests/test_recurring_jobs.py:tick:n3", "raise", 60_000)
     assert one.job.limit_max == 2
     assert json.loads(one.job.handler)["keep_result"] == 5
     told = msgspec.msgpack.decode(msgspec.msgpack.encode(manifest), type=Manifest)
