@@ -475,7 +475,70 @@ def test_a_run_is_made_at_once_beside_those_of_its_times(adapter, clock):
     assert adapter.schedules.run_now("tick") == 2
 
     assert slots(adapter) == [clock.now(), clock.now()]
-    assert (one(adapter).next_run_at, one(adapter).last_job) == (before, 2)
+    assert one(adapter).next_run_at == before
+
+
+def test_a_last_run_that_goes_on_is_not_forgotten_for_one_that_is_made_at_once(adapter, clock):
+    adapter.schedules.add(schedule())
+    clock.advance(3600)
+    adapter.schedules.fire()
+    [job] = found(adapter)
+
+    assert adapter.schedules.run_now("tick") == 2
+    [beside] = found(adapter)
+    settle(adapter, beside)
+    assert (one(adapter).last_job, one(adapter).last_run_at) == (1, clock.now())
+    clock.advance(3600)
+    adapter.schedules.fire()
+    assert jobs(adapter, "id") == [(1,)]
+
+    settle(adapter, job)
+    assert adapter.schedules.run_now("tick") == 3
+    assert (one(adapter).last_job, one(adapter).last_run_at) == (3, clock.now())
+
+
+@pytest.mark.parametrize(
+    "outcome", [DONE, Outcome("error", "ValueError: boom", 1_900_000_000_000)], ids=["done", "bad"]
+)
+def test_a_time_is_passed_over_while_a_run_that_was_made_at_once_goes_on(adapter, clock, outcome):
+    adapter.schedules.add(schedule())
+    clock.advance(3600)
+    adapter.schedules.fire()
+    [job] = found(adapter)
+    adapter.schedules.run_now("tick")
+    [beside] = found(adapter)
+    settle(adapter, job, outcome)
+    before = jobs(adapter, "id, state, last_error")
+
+    clock.advance(3600)
+    adapter.schedules.fire()
+    assert jobs(adapter, "id, state, last_error") == before
+
+    settle(adapter, beside)
+    clock.advance(3600)
+    adapter.schedules.fire()
+    assert slots(adapter)[-1] == clock.now()
+
+
+def test_where_runs_may_overlap_the_last_is_the_newest(adapter, clock):
+    adapter.schedules.add(schedule(overlap="allow"))
+    clock.advance(3600)
+    adapter.schedules.fire()
+
+    adapter.schedules.run_now("tick")
+
+    assert one(adapter).last_job == 2
+
+
+def test_a_run_at_once_that_replaces_the_last_one_is_the_last(adapter, clock):
+    adapter.schedules.add(schedule(job=JOB._replace(unique=Unique("tick:a", "replace", None))))
+    clock.advance(3600)
+    adapter.schedules.fire()
+    clock.advance(60)
+
+    assert adapter.schedules.run_now("tick") == 1
+
+    assert (one(adapter).last_job, one(adapter).last_run_at) == (1, clock.now())
 
 
 @pytest.mark.parametrize("what", ["remove", "pause", "resume", "run_now", "named"])

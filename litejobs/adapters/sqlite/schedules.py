@@ -19,7 +19,7 @@ from litejobs.rules.text import printable
 if TYPE_CHECKING:
     from litejobs.adapters.sqlite.adapter import SqliteAdapter
 
-_SCHEDULED, _UNLOADABLE, _OVER = 0, 3, 4
+_SCHEDULED, _UNLOADABLE = 0, 3
 
 
 class _Firing(NamedTuple):
@@ -90,7 +90,7 @@ class SqliteSchedules(Schedules):
         with self._adapter.connection.transaction():
             kept = self._store(schedule, now, now)
             if kept.is_new:
-                self._execute(self._sql.ran, id=row[0], job=kept.id, slot=now)
+                self._execute(self._sql.ran_beside, id=row[0], job=kept.id, slot=now)
         self._adapter.ring()
         return kept.id
 
@@ -150,9 +150,11 @@ class SqliteSchedules(Schedules):
             log.info("the schedule %s has missed times, runs now: %d", name, len(firing.slots))
         [(last_job,)] = held
         for slot in firing.slots:
-            if firing.schedule.overlap == "skip" and self._is_unfinished(last_job, now, whose):
-                log.info("the schedule %s passes over a time: job %d goes on", name, last_job)
-                continue
+            if firing.schedule.overlap == "skip":
+                unfinished = self._unfinished(whose, last_job, now)
+                if unfinished is not None:
+                    log.info("the schedule %s passes over a time: job %d goes on", name, unfinished)
+                    continue
             try:
                 kept = self._store(firing.schedule, slot, now)
             except DuplicateJobError as error:
@@ -164,16 +166,14 @@ class SqliteSchedules(Schedules):
             last_job = kept.id
             self._execute(self._sql.ran, id=firing.id, job=last_job, slot=slot)
 
-    def _is_unfinished(self, job: int | None, now: int, schedule: str) -> bool:
-        """Whether a run goes on; one that failed at first makes room."""
-        rows = self._execute(self._sql.state_of, job=job, schedule=schedule)
-        if not rows:
-            return False
-        [(state, attempts)] = rows
-        if state == _UNLOADABLE or (state == _SCHEDULED and attempts > 0):
-            self._execute(self._sql.supersede, job=job, now=now)
-            return False
-        return bool(state < _OVER)
+    def _unfinished(self, schedule: str, last_job: int | None, now: int) -> int | None:
+        """A run that goes on, if there is one; the last, if it failed at first, makes room."""
+        rows = self._execute(self._sql.unfinished, schedule=schedule, job=last_job)
+        for run, state, attempts in rows:
+            if state != _UNLOADABLE and not (state == _SCHEDULED and attempts > 0):
+                return run  # type: ignore[no-any-return]
+            self._execute(self._sql.supersede, job=run, now=now)
+        return None
 
     def _store(self, schedule: StoredSchedule, slot: int, now: int) -> Kept:
         """Store a run, or find the job that has its key; raises DuplicateJobError."""

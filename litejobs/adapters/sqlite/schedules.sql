@@ -19,11 +19,22 @@ RETURNING last_job;
 -- name: ran
 UPDATE {table}_recurring SET last_job = :job, last_run_at = :slot WHERE id = :id;
 
--- name: state_of
--- Of a run of that schedule; a job that has replaced it is none.
-SELECT state, attempts FROM {table}
-WHERE id = :job
-  AND CASE WHEN json_valid(handler) THEN json_extract(handler, '$.schedule') = :schedule END;
+-- name: ran_beside
+-- While the last run is not over it stays the last, for which times may be passed over.
+UPDATE {table}_recurring SET last_job = :job, last_run_at = :slot
+WHERE id = :id
+  AND (overlap = 'allow'
+       OR NOT EXISTS (SELECT 1 FROM {table} j WHERE j.id = last_job AND j.id <> :job AND j.state < 4));
+
+-- name: unfinished
+-- Of the runs of that schedule the last, and any that goes on, which is first; a job that has
+-- replaced a run is none.
+SELECT id, state, attempts
+FROM (SELECT id, state, attempts, handler FROM {table} WHERE state = 2
+      UNION ALL
+      SELECT id, state, attempts, handler FROM {table} WHERE id = :job AND state < 4 AND state <> 2)
+WHERE CASE WHEN json_valid(handler) THEN json_extract(handler, '$.schedule') = :schedule END
+ORDER BY state = 2 DESC, id;
 
 -- name: supersede
 -- A run that waits to be tried again, or does not load, makes room for the next one.
