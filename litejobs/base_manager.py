@@ -114,6 +114,10 @@ class BaseManager(ABC):
         """Whose the schedules are that the code of the file *path* declares."""
         return self.where
 
+    def has_code_of(self, owner: str) -> bool:
+        """Whether this program has loaded a file whose schedules are that owner's."""
+        return owner == self.where
+
     @abstractmethod
     def loader(self) -> "Loader":
         """From rows to the functions that this manager's workers may call."""
@@ -435,7 +439,11 @@ def not_declared(job: object, manager: BaseManager) -> str:
 
 def path_of(function: Callable[..., Any]) -> str:
     """The function's file, relative to its project; as the code object names it."""
-    file = Path(inspect.unwrap(function).__code__.co_filename)
+    return path_in_project(Path(inspect.unwrap(function).__code__.co_filename))
+
+
+def path_in_project(file: Path) -> str:
+    """A file of Python, relative to its project."""
     root = root_of_file(file)
     resolved = file.resolve()
     return resolved.relative_to(root).as_posix() if resolved.is_relative_to(root) else file.name

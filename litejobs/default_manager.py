@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from litejobs import context
 from litejobs.adapters.base import BaseAdapter
 from litejobs.adapters.sqlite.adapter import SqliteAdapter
-from litejobs.base_manager import BaseManager, not_declared
+from litejobs.base_manager import BaseManager, not_declared, path_in_project
 from litejobs.errors import ConfigurationError, SchedulingError
 from litejobs.handler import locate, relative_path
 from litejobs.hooks import NONE
@@ -158,6 +158,15 @@ class DefaultManager(BaseManager):
     def schedule_owner(self, path: str) -> str:
         """Of several scripts that share the database, each keeps what it declares itself."""
         return f"{self.where} {path}".rstrip()
+
+    def has_code_of(self, owner: str) -> bool:
+        path = owner.removeprefix(f"{self.where} ")
+        files = {getattr(module, "__file__", None) for module in tuple(sys.modules.values())}
+        return path != owner and any(
+            Path(file).name == Path(path).name and path_in_project(Path(file)) == path
+            for file in files
+            if isinstance(file, str)
+        )
 
     def _storage(self, root: Path) -> SqliteAdapter:
         """The database, found by the first use; it serves that project and no other."""

@@ -29,6 +29,10 @@ class Declares(Owner, Protocol):
         """Whose the schedules are that the code of a file declares."""
         ...
 
+    def has_code_of(self, owner: str) -> bool:
+        """Whether this program has loaded a file whose schedules are that owner's."""
+        ...
+
 
 class Recurring:
     """
@@ -103,9 +107,14 @@ class Recurring:
         Store what the code declares now, change what it declares otherwise, remove what it no more.
 
         Workers do so when they start; without an app, and none in this program, it is for the
-        script that declares it. Raises ConfigurationError where the storage cannot keep it.
+        script that declares it, and it is about the files that the script has loaded. Raises
+        ConfigurationError where the storage cannot keep it.
         """
-        for owner, by_adapter in self._declared().items():
+        declared = self._declared()
+        for owner in {one.owner for one in self.all()} - {None, *declared}:
+            if owner is not None and self._owner.has_code_of(owner):
+                declared[owner] = {}
+        for owner, by_adapter in declared.items():
             for key, adapter in self._adapters():
                 schedules = by_adapter.get(key, [])
                 if schedules or adapter.schedules is not None:

@@ -2,6 +2,7 @@
 
 import json
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from zoneinfo import ZoneInfo
 
 import msgspec
@@ -486,6 +487,35 @@ def test_a_script_stores_what_it_declares_itself_and_no_other_script_touches_it(
 
     assert "one ran" in out
     assert "two ran" in out
+
+
+def test_what_a_script_no_longer_declares_goes_when_it_is_run_again(project):
+    for name in ("jobs/tidy.py", "other.py"):
+        project.write(
+            name,
+            f"""
+            from litejobs import jobs
+
+            @jobs.job(every=60)
+            def {Path(name).stem}(): ...
+
+            if __name__ == "__main__":
+                jobs.recurring.sync()
+            """,
+        )
+    project.write("main.py", "import jobs.tidy\nimport litejobs\nlitejobs.jobs.recurring.sync()\n")
+    env = {"LITEJOBS_DATABASE": "db.sqlite"}
+    for script in ("other.py", "main.py"):
+        project.run(script, env=env)
+
+    for name in ("other.py", "jobs/tidy.py"):
+        project.write(name, project.read(name).replace("@jobs.job(every=60)", ""))
+    project.run("main.py", env=env)
+    listed = json.loads(project.litejobs("recurring", "list", "db.sqlite", "--json").out)
+    assert [one["owner"] for one in listed] == ["litejobs:jobs other.py"]
+    project.run("other.py", env=env)
+
+    assert project.litejobs("recurring", "list", "db.sqlite").out == "nothing recurs\n"
 
 
 @pytest.fixture
