@@ -49,7 +49,7 @@ class Recurrence(NamedTuple):
     jitter: int  #: milliseconds
     queue: str
     priority: int
-    next_run_at: int | None  #: None: see last_error
+    next_run_at: int | None  #: in a pause, what it was before; None: see last_error
     last_run_at: int | None  #: the time for which the last run was made
     last_job: int | None  #: the id of that run
     last_state: str | None  #: what that is now; None: it was deleted, which successes are
@@ -60,9 +60,9 @@ class Recurrence(NamedTuple):
     handler: str
 
     def next_times(self, count: int) -> list[int]:
-        """The next moments at which it makes runs, once it is not paused."""
+        """The next moments at which it makes runs: none while it is paused."""
         moments: list[int] = []
-        moment = self.next_run_at
+        moment = self.next_run_at if self.paused_at is None else None
         with suppress(ConfigurationError):  # written by hand
             while moment is not None and len(moments) < count:
                 moments.append(moment)

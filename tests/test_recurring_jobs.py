@@ -544,7 +544,11 @@ def test_the_commands_show_what_recurs(app):
 def test_the_commands_steer_it(app):
     assert app.litejobs("recurring", "pause", "db.sqlite", "nightly").out == "nightly is paused\n"
     assert "paused" in app.litejobs("recurring", "list", "db.sqlite").out
-    assert "paused" in app.litejobs("recurring", "show", "db.sqlite", "nightly").out
+    shown = app.litejobs("recurring", "show", "db.sqlite", "nightly").out
+    assert "\npaused      " in shown
+    assert shown.endswith("next        none until it is resumed\n")
+    shown = app.litejobs("recurring", "show", "db.sqlite", "nightly", "--json").out
+    assert json.loads(shown)["next"] == []
     resumed = app.litejobs("recurring", "resume", "db.sqlite", "nightly").out
     assert resumed.startswith("nightly runs next in ")
     out = app.litejobs("recurring", "run-now", "db.sqlite", "nightly", "--json").out

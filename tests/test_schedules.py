@@ -653,3 +653,14 @@ def test_the_next_times_follow_each_other(adapter, clock):
 
     assert [datetime.fromtimestamp(each / 1000, UTC).hour for each in times] == [1, 1, 1]
     assert one(adapter)._replace(next_run_at=None).next_times(3) == []
+
+
+def test_while_it_is_paused_there_are_no_next_times(adapter, clock):
+    adapter.schedules.add(schedule())
+    adapter.schedules.pause("tick")
+    clock.advance(5 * 3600)
+    assert one(adapter).next_times(3) == []
+
+    adapter.schedules.resume("tick")
+
+    assert one(adapter).next_times(2) == [clock.now() + HOUR, clock.now() + 2 * HOUR]

@@ -109,6 +109,8 @@ def show(words: Sequence[str], app: str | None, root: Path | None, *, as_json: b
     if one.last_error is not None:
         lines.append(("error", printable(one.last_error)))
     lines.append(("last", _last(one, now)))
+    if one.paused_at is not None:
+        lines.append(("next", "none until it is resumed"))
     lines += [
         ("next" if moment == times[0] else "", f"{_time(one, moment)}  ({relative(moment, now)})")
         for moment in times
