@@ -75,7 +75,8 @@ class Recurring:
         """
         Let the schedule of that *name* make no more runs; those that are stored stay.
 
-        One that the code declares is stored anew when workers start. Raises ScheduleNotFoundError.
+        One that the code declares is stored anew when workers start. Raises ScheduleNotFoundError,
+        and ConfigurationError for a name that is no text.
         """
         self._kept(self._that_has(name)).remove(name)
 
@@ -155,7 +156,9 @@ class Recurring:
         return adapter.schedules
 
     def _that_has(self, name: str) -> BaseAdapter:
-        """Where that schedule is; raises ScheduleNotFoundError."""
+        """Where that schedule is; raises ScheduleNotFoundError or ConfigurationError."""
+        if not isinstance(name, str):
+            raise ConfigurationError(f"the name of a schedule must be a text, got {quoted(name)}")
         there = {
             one.name: adapter
             for _, adapter in self._adapters()

@@ -354,6 +354,18 @@ def test_what_is_not_there_is_refused(manager, what):
         getattr(manager.recurring, what)("new")
 
 
+@pytest.mark.parametrize("what", ["remove", "pause", "resume", "run_now"])
+@pytest.mark.parametrize("name", [[], 3, None, {}, b"new"], ids=repr)
+def test_what_can_be_no_name_is_refused(manager, what, name):
+    job = manager.create_job(perform=report)
+    manager.recurring.add(job, Schedule(every=60, args=["may"], name="new"))
+
+    with pytest.raises(ConfigurationError) as error:
+        getattr(manager.recurring, what)(name)
+
+    assert str(error.value) == f"the name of a schedule must be a text, got {name!r}"
+
+
 def test_what_no_worker_could_run_is_not_added(manager):
     job = manager.create_job(perform=report)
     manager.create_job(perform=tick, every=60)
