@@ -89,7 +89,12 @@ class Recurring:
         self._kept(self._that_has(name)).resume(name)
 
     def run_now(self, name: str) -> ScheduledJob:
-        """Store a run at once, beside those of its times, paused or not; errors as ``remove``."""
+        """
+        Store a run at once, beside those of its times, paused or not.
+
+        Where another job has its key, that is what it returns. Raises what ``remove`` does, and
+        DuplicateJobError if such a key has the policy "raise".
+        """
         adapter = self._that_has(name)
         id_ = self._kept(adapter).run_now(name)
         return handle(adapter, self._owner.declared, id_)

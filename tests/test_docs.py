@@ -11,6 +11,7 @@ from pages import DONE, HOME, PAGES, SHOWN_ONLY, Story, blocks
 import litejobs
 from litejobs import SqliteAdapter, WorkerGroup
 from litejobs.adapters.sqlite.rows import STATES
+from litejobs.base_manager import _JOB_OPTIONS
 from litejobs.cli import cli
 
 REFERENCE = HOME / "docs/reference"
@@ -78,10 +79,15 @@ def test_every_public_name_is_in_the_reference():
     assert {"job.Find", "job.Outcome", "inline.InlineWorker"} <= documented
 
 
-def rows_below(heading):
-    """The first two columns of the table below a heading of the page on configuration."""
+def section_below(heading):
+    """What stands below a heading of the page on configuration."""
     text = (REFERENCE / "configuration.md").read_text("utf-8")
-    section = text.partition(f"\n## {heading}\n")[2].partition("\n## ")[0]
+    return text.partition(f"\n## {heading}\n")[2].partition("\n## ")[0]
+
+
+def rows_below(heading):
+    """The first two columns of the table there."""
+    section = section_below(heading)
     return dict(re.findall(r"^\| `(\w+)` \| `?([^|`]*)`? \|", section, re.MULTILINE))
 
 
@@ -91,6 +97,12 @@ def test_the_options_of_a_worker_group_are_in_the_reference_with_their_defaults(
     assert {
         key: default.replace('"', "'") for key, default in rows_below("WorkerGroup").items()
     } == options
+
+
+def test_the_options_of_a_job_are_in_the_reference():
+    first = re.findall(r"^\| (`.*?`) \|", section_below("A job"), re.MULTILINE)
+
+    assert sorted(re.findall(r"`(\w+)`", " ".join(first))) == sorted(_JOB_OPTIONS)
 
 
 def test_the_options_of_the_adapter_are_in_the_reference():

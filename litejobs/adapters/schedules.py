@@ -45,7 +45,11 @@ class Schedules(ABC):
 
     @abstractmethod
     def run_now(self, name: str) -> int:
-        """Make a run beside those of its times, and return its id; raises as ``remove``."""
+        """
+        Make a run beside those of its times, and return its id, or that of the job with its key.
+
+        Raises ScheduleNotFoundError, and DuplicateJobError where that is the policy of the key.
+        """
 
     @abstractmethod
     def all(self) -> list[Recurrence]:
