@@ -24,6 +24,7 @@ from litejobs import (
     current_job,
     testing,
 )
+from litejobs.cli.recurring import _last
 from litejobs.perform import manifest_of
 from litejobs.performers.manifest import Manifest
 
@@ -589,6 +590,19 @@ def test_a_broken_schedule_is_shown_with_its_reason(app):
         "never: there is no time zone 'Mars'" in app.litejobs("recurring", "list", "db.sqlite").out
     )
     assert "error" in app.litejobs("recurring", "show", "db.sqlite", "hourly").out
+
+
+@pytest.mark.parametrize(
+    ("since", "when"),
+    [(0, "just now: done"), (999, "just now: done"), (5000, "5 seconds ago: done")],
+)
+def test_a_last_run_that_is_over_was_just_now_or_some_time_ago(manager, clock, since, when):
+    manager.create_job(perform=tick, every=3600)
+    manager.recurring.sync()
+    manager.recurring.run_now("tick")
+    manager.create_worker(0, workoff=True).run()
+
+    assert _last(stored(manager), clock.now() + since) == when
 
 
 class SqliteAdapterOf:

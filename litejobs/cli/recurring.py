@@ -250,4 +250,5 @@ def _last(one: Recurrence, now: int) -> str:
     if one.last_run_at is None:
         return "none yet"
     state = "done" if one.last_state is None else f"job {one.last_job} {one.last_state}"
-    return f"{relative(one.last_run_at, now)}: {state}"
+    when = relative(one.last_run_at, now)
+    return f"{'just now' if when == 'now' else when}: {state}"
