@@ -2,6 +2,7 @@
 
 import sqlite3
 from contextlib import closing
+from itertools import permutations
 from tempfile import TemporaryDirectory
 
 import pytest
@@ -135,22 +136,50 @@ def test_all_can_be_cleared(adapter):
     assert states(adapter) == []
 
 
-def test_a_lowered_limit_holds_for_jobs_that_are_stored_then(adapter):
-    adapter.schedule([new(adapter, most=3) for _ in range(3)])
+@pytest.mark.parametrize("order", list(permutations([3, 1, 2])), ids=str)
+def test_where_limits_of_one_key_differ_the_smallest_holds(adapter, order):
+    for most in order:
+        adapter.schedule([new(adapter, most=most, priority=most) for _ in range(2)])
+
+    assert sorted(states(adapter)) == [WAITING] * 5 + [READY]
+    placed = []
+    while found := find(adapter):
+        placed.append(len(found))
+        for job in found:
+            adapter.success(job, delete=True)
+
+    assert placed == [1, 1, 2, 2]  # those of the smallest limit are first in line
+
+
+def test_a_lowered_limit_holds_as_soon_as_a_job_with_it_is_stored(adapter):
+    adapter.schedule([new(adapter, most=3) for _ in range(4)])
+    [job] = find(adapter, limit=1)
 
     adapter.schedule([new(adapter, most=1)])
 
-    assert states(adapter)[-1] == WAITING
+    assert states(adapter) == [RUNNING, *[WAITING] * 4]
+    adapter.success(job, delete=True)
+    assert states(adapter) == [READY, *[WAITING] * 3]
 
 
-def test_a_raised_limit_is_used_once_jobs_of_the_lower_one_wait_no_more(adapter):
-    adapter.schedule([new(adapter, most=1) for _ in range(2)])
-    adapter.schedule([new(adapter, most=3) for _ in range(4)])
-    for _ in range(4):
-        [job] = find(adapter, limit=1)
-        adapter.success(job, delete=True)
+@pytest.mark.parametrize(
+    "leave",
+    [
+        lambda adapter, id_: adapter.cancel(id_),
+        lambda adapter, id_: adapter.connection.execute(
+            f"DELETE FROM {adapter.table} WHERE id = ?", [id_]
+        ),
+    ],
+    ids=["cancelled", "deleted"],
+)
+def test_places_are_free_once_the_smallest_limit_is_nobodys(adapter, leave):
+    adapter.schedule([new(adapter, most=3) for _ in range(3)])
+    [low] = adapter.schedule([new(adapter, most=1, priority=90)])
+    assert states(adapter) == [READY, *[WAITING] * 3]
 
-    assert states(adapter) == [READY, READY]
+    leave(adapter, low)
+
+    assert states(adapter)[:3] == [READY] * 3
 
 
 def test_workers_are_woken_when_a_place_is_given_back(adapter, monkeypatch):
@@ -317,13 +346,15 @@ class Whatever(RuleBasedStateMachine):
 
     @rule(
         keys=st.lists(st.sampled_from(list(KEYS)), min_size=1, max_size=4),
+        more=st.sampled_from([0, 0, 0, 1]),
         priority=st.integers(1, 3),
         wait=st.sampled_from([0, 0, 1]),
         queue=st.sampled_from("qr"),
     )
-    def store(self, keys, priority, wait, queue):
+    def store(self, keys, more, priority, wait, queue):
         how = {"priority": priority, "wait": wait, "queue": queue}
-        self.adapter.schedule([new(self.adapter, key, KEYS[key], **how) for key in keys])
+        limits = {key: most and most + more for key, most in KEYS.items()}
+        self.adapter.schedule([new(self.adapter, key, limits[key], **how) for key in keys])
 
     @rule(limit=st.integers(1, 4))
     def find(self, limit):
@@ -374,12 +405,16 @@ class Whatever(RuleBasedStateMachine):
 
     @invariant()
     def places_are_taken_but_no_more_than_there_are(self):
-        rows = self.adapter.connection.execute(f"SELECT limit_key, state FROM {self.adapter.table}")
-        for key, most in KEYS.items():
-            mine = [state for its_key, state in rows if its_key == key]
+        rows = self.adapter.connection.execute(
+            f"SELECT limit_key, state, limit_max FROM {self.adapter.table}"
+            f" WHERE state IN ({WAITING}, {READY}, {RUNNING}) AND limit_key IS NOT NULL"
+        )
+        for key in {key for key, _, _ in rows}:
+            mine = [state for its_key, state, _ in rows if its_key == key]
+            most = min(limit for its_key, _, limit in rows if its_key == key)
             placed = mine.count(READY) + mine.count(RUNNING)
-            assert WAITING not in mine or placed == most
-            assert most is None or placed <= most
+            assert WAITING not in mine or placed >= most
+            assert placed <= most or READY not in mine  # what runs cannot be called back
 
 
 Whatever.TestCase.settings = settings(

@@ -29,21 +29,22 @@ class Limits:
         """*schema* with a dot, where that of another may have a table of this name too."""
         parts = named("limits.sql")
 
-        def filled(name: str, key: str = "", **others: str) -> str:
-            return parts[name].format_map({"table": table, "key": key} | others).strip()
+        def filled(name: str, **words: str) -> str:
+            return parts[name].format_map({"table": table, "schema": schema} | words).strip()
 
-        def trigger(name: str, key: str) -> str:
-            body = {"hold": filled("hold", key), "admit": filled("admit", key)}
-            return filled(name, schema=schema, **body)
+        def moves(key: str, table: str) -> dict[str, str]:
+            words = {"key": key, "table": table}
+            words["beyond"] = filled("beyond", **words)
+            return {name: filled(name, **words) for name in ("hold", "admit")}
 
         self._are_kept = filled("are_kept")
         self._makers = (
-            filled("index", schema=schema),
-            trigger("on_update", "NEW.limit_key"),
-            trigger("on_delete", "OLD.limit_key"),
+            filled("index"),
+            filled("index_of_limits"),
+            filled("on_update", **moves("NEW.limit_key", table)),
+            filled("on_delete", **moves("OLD.limit_key", table)),
         )
-        whole = f"{schema}{table}"
-        self._balance = tuple(filled(name, ":key", table=whole) for name in ("hold", "admit"))
+        self._balance = tuple(moves(":key", f"{schema}{table}").values())
 
     def are_kept(self, connection: Executes) -> bool:
         """Whether they are, whoever changes the table."""
