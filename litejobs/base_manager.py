@@ -345,8 +345,10 @@ class BaseManager(ABC):
         A job that has not begun is cancelled at once. One that runs is asked to end: in a worker
         process by JobCancelled, and killed 2 seconds later; on a thread it has to look at
         ``current_job().is_cancelled``. *adapter* is a key of the manager's adapters (None: the
-        first). Raises ConfigurationError where that storage cannot cancel.
+        first). Raises ConfigurationError where that storage cannot cancel or *id* is no whole
+        number, and a StorageError.
         """
+        check_whole("id", id, at_least=0)
         storage = self.adapter(adapter)
         if not storage.cancels:
             raise ConfigurationError(f"{storage.describe()} cannot cancel jobs")

@@ -14,7 +14,7 @@ from litejobs.adapters.base import BaseAdapter
 from litejobs.base_manager import BaseManager, not_declared, path_of
 from litejobs.clock import Clock
 from litejobs.config import WorkerGroup, check_logger, with_checked_options
-from litejobs.errors import ConfigurationError, DatabaseBusyError, SchedulingError
+from litejobs.errors import ConfigurationError, SchedulingError
 from litejobs.hooks import NONE
 from litejobs.job import Job
 from litejobs.project import root_of_file
@@ -148,12 +148,9 @@ class JobManager(BaseManager):
         if storage in self._announced:
             return
         if storage.get_meta("app") != self.where:
-            try:
-                storage.set_meta("app", self.where)
-            except DatabaseBusyError:
-                if context.is_within_transaction():
-                    return  # the next later() will leave it
-                raise
+            if context.is_within_transaction():
+                return  # which may have read, and could not write any more; the next later() does
+            storage.set_meta("app", self.where)
         self.logger.info("jobs are stored in %s", storage.describe())
         self._announced.add(storage)
 

@@ -428,8 +428,24 @@ def test_once_the_adapter_was_opened_the_lock_may_be_held(make_jobs, connect, st
 
     assert stored() == 1
     assert jobs.adapter(None).get_meta("app") is None  # the lock was held
-    later(job, ["Bob"], connection=connection)
+    later(job, ["Bob"])
     assert jobs.adapter(None).get_meta("app") == jobs.where
+
+
+def test_a_transaction_that_has_read_can_still_write_after_the_first_job(
+    make_jobs, connect, stored, database
+):
+    _, later, job = make_jobs()
+    prepare(database)
+    connection = connect(isolation_level=None)
+    connection.execute("CREATE TABLE notes (text TEXT)")
+    connection.execute("BEGIN")
+    connection.execute("SELECT * FROM notes").fetchall()
+
+    later(job, ["Ada"], connection=connection)
+    connection.execute("COMMIT")
+
+    assert stored() == 1
 
 
 def test_a_transaction_that_began_before_the_table_was_made_is_told_so(later, connect, database):

@@ -312,6 +312,8 @@ def test_a_manager_tells_whether_there_was_anything_to_cancel(threads, adapter, 
     id_ = schedule(adapter)
 
     assert [threads.cancel(id_), threads.cancel(id_), threads.cancel(99)] == [True, False, False]
+    with pytest.raises(ConfigurationError, match="id must be a whole number"):
+        threads.cancel(str(id_))
     monkeypatch.setattr(type(adapter), "cancels", False)
     with pytest.raises(ConfigurationError, match="cannot cancel jobs"):
         threads.cancel(id_)

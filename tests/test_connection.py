@@ -708,6 +708,20 @@ def test_a_file_that_has_lost_its_name_is_used_no_more(used, database, change, s
         action(used)
 
 
+def test_after_it_was_deleted_jobs_are_stored_in_a_new_one(used, database, clock):
+    limited = NewJob("{}", "default", 50, clock.now(), limit_key="k", limit_max=1)
+    used.schedule([limited])
+    database.unlink()
+    with pytest.raises(DatabaseFileError, match="was deleted while it was in use"):
+        used.schedule([limited])
+
+    for _ in range(2):
+        used.schedule([limited])
+
+    rows = used.connection.execute("SELECT id, state FROM background_jobs ORDER BY id")
+    assert rows == [(1, 1), (2, -1)]
+
+
 def test_a_thread_that_was_told_to_give_up_waits_for_no_lock(used, database, driver):
     other = SqliteAdapter(database, driver=driver)
     used.give_up_when(lambda: True)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from litejobs import defaults
 from litejobs.adapters.base import BaseAdapter
 from litejobs.adapters.sqlite import file, migrations, wal
-from litejobs.adapters.sqlite.connection import Connection, Connections, Durability
+from litejobs.adapters.sqlite.connection import Connection, Connections, Durability, identity
 from litejobs.adapters.sqlite.drivers import DriverName
 from litejobs.adapters.sqlite.finding import Finding
 from litejobs.adapters.sqlite.limits import Limits as LimitKeeper
@@ -112,6 +112,7 @@ class SqliteAdapter(BaseAdapter):
         self._connections = Connections()
         self._log_watch = wal.Watch(self.path, self.logger)
         self._prepared = False
+        self._file: tuple[int, int] | None = None
         self._finding = Finding(self)
         self._settling = Settling(self.sql, self.retention, self.clock)
         self._sweep = Sweep(self)
@@ -152,6 +153,8 @@ class SqliteAdapter(BaseAdapter):
         return self._connections.get(self._open)
 
     def _open(self, *, create: bool = True, adopt: bool = True) -> Connection:
+        if self._file != identity(self.path):  # never opened, or another since
+            self._prepared = self._are_limits_kept = False
         if not self._prepared:
             file.check(self.path)
             if create:
@@ -174,6 +177,7 @@ class SqliteAdapter(BaseAdapter):
             connection.close()
             raise
         self._prepared = True
+        self._file = identity(self.path)
         self.logger.debug("opened %s (%s, durability %s)", self.path, self.driver, self.durability)
         return connection
 

@@ -77,6 +77,8 @@ class Connection:
         self._driver = drivers.load(driver)
         #: Whether ``settle`` has seen a trigger change other rows; for its caller to take back.
         self.has_admitted = False
+        #: Whether its file has lost its name: it is of no use any more.
+        self.is_lost = False
         self._raw: Any = None
         self.in_use = threading.RLock()  # held by whoever is in a statement or transaction
         with _registry_lock:
@@ -179,7 +181,7 @@ class Connection:
                 self._raw = self._driver.connect(self.path)
             except self._driver.error as error:
                 raise self._translated(error) from error
-            self._file = _identity(self.path)
+            self._file = identity(self.path)
             if self._is_set_up:
                 try:
                     self.set_up()
@@ -194,9 +196,10 @@ class Connection:
 
         By the name alone: to open the file here would drop SQLite's locks.
         """
-        if self._file is not None and self._file != (found := _identity(self.path)):
+        if self._file is not None and self._file != (found := identity(self.path)):
             what = "was deleted" if found is None else "was replaced by another file"
             self.close()
+            self.is_lost = True
             raise DatabaseFileError(
                 f"{self.path} {what} while it was in use; jobs of the former file are not in it"
             )
@@ -279,7 +282,7 @@ def in_our_words(error: Exception, code: int | None, path: str) -> StorageError:
     return StorageError(f"{path}: {error}")
 
 
-def _identity(path: str) -> tuple[int, int] | None:
+def identity(path: str) -> tuple[int, int] | None:
     """Which file has that name now."""
     try:
         status = os.stat(path)  # noqa: PTH116  # before each statement: a Path costs more
@@ -304,9 +307,9 @@ class Connections:
         self._local = threading.local()
 
     def get(self, open_one: Callable[[], Connection]) -> Connection:
-        """This thread's connection; *open_one* makes it where there is none yet."""
+        """This thread's connection; *open_one* makes it where there is none that serves."""
         holder: _Holder | None = getattr(self._local, "holder", None)
-        if holder is None:
+        if holder is None or holder.connection.is_lost:
             holder = self._local.holder = _Holder(open_one())
         return holder.connection
 
