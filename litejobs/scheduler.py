@@ -191,9 +191,10 @@ class Scheduler:
         new_job = target.limited(NewJob(handler, queue, priority, run_at), (args, kwargs))
         [id_] = _store(target.adapter, [new_job], connection)
         self._logger.debug("scheduled %s: %d in queue %s", target.name, 1, queue)
-        return ScheduledJob(
+        stored = ScheduledJob(
             target, id_, tuple(args), dict(kwargs or {}), queue, priority, run_at, state
         )
+        return _seen([stored], target, connection)[0]
 
     def many(
         self,
@@ -237,10 +238,11 @@ class Scheduler:
             ]
         ids = _store(target.adapter, new_jobs, connection)
         self._logger.debug("scheduled %s: %d in queue %s", target.name, len(ids), queue)
-        return [
+        stored = [
             ScheduledJob(target, id_, tuple(args), {}, queue, priority, run_at, state)
             for id_, args in zip(ids, args_list, strict=True)
         ]
+        return _seen(stored, target, connection)
 
     def get(self, id: int) -> ScheduledJob:  # noqa: A002  # the column's name
         """
@@ -298,7 +300,7 @@ class Scheduler:
                     job = there
                 job.is_new = False
             jobs.append(job)
-        return jobs
+        return _seen(jobs, target, connection)
 
     def _plan(
         self,
@@ -357,6 +359,14 @@ def _store(adapter: BaseAdapter, jobs: Sequence[NewJob], connection: object) -> 
     if connection is None:
         return adapter.schedule(jobs)
     return adapter.schedule_within(connection, jobs)
+
+
+def _seen(jobs: list[ScheduledJob], target: Target, connection: object) -> list[ScheduledJob]:
+    """Of jobs with a limit their state is known only now, unless nobody can see them yet."""
+    if target.limit is not None and connection is None:
+        for job in jobs:
+            job.refresh()
+    return jobs
 
 
 def due(now: int, wait: object, wait_until: object) -> int:

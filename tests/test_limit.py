@@ -11,7 +11,7 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
-from litejobs import ConfigurationError, JobManager, Limit, SchedulingError, SqliteAdapter
+from litejobs import ConfigurationError, JobManager, Key, Limit, SchedulingError, SqliteAdapter
 from litejobs.adapters.sqlite.inspection import Inspection
 from litejobs.job import Find, Limits, NewJob, Outcome
 from litejobs.run_directory.bell import Bell
@@ -262,6 +262,14 @@ def test_a_number_is_the_limit_of_all_calls_of_a_job(adapter, clock):
     later.many(job, [[2], [3]])
 
     assert stored(adapter) == [("tests/test_limit.py:charge", 2)] * 3
+
+
+@pytest.mark.parametrize("key", [None, Key(str)], ids=["", "with a key"])
+def test_a_handle_says_that_its_job_waits_for_a_place(adapter, clock, key):
+    job, later = declare(adapter, clock, 1)
+
+    assert [later(job, [1], key=key).state, later(job, [2], key=key).state] == ["ready", "waiting"]
+    assert [one.state for one in later.many(job, [[3], [4]], key=key)] == ["waiting", "waiting"]
 
 
 def test_a_key_is_made_of_the_arguments_when_they_are_stored(adapter, clock):

@@ -33,7 +33,8 @@ RETURNING id;
 
 -- name: limit_with_key
 -- What limits the live job with a key.
-SELECT limit_key FROM {table} WHERE unique_key = :key AND state < 4 AND limit_key IS NOT NULL;
+SELECT CAST(limit_key AS BLOB) FROM {table}
+WHERE unique_key = :key AND state < 4 AND limit_key IS NOT NULL;
 
 -- name: with_key
 -- The job that has a key: live, or succeeded within its period.

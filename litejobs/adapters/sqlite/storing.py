@@ -8,7 +8,7 @@ from litejobs.adapters.sqlite.connection import Row
 from litejobs.adapters.sqlite.drivers import Values
 from litejobs.adapters.sqlite.limits import Limits
 from litejobs.adapters.sqlite.queries import Queries
-from litejobs.adapters.sqlite.rows import limited_row, new_row
+from litejobs.adapters.sqlite.rows import limited_row, new_row, text
 from litejobs.errors import DuplicateJobError, StorageError
 from litejobs.job import Kept, NewJob
 
@@ -74,7 +74,7 @@ def store_unique(connection: Writes, sql: Queries, limits: Limits, job: NewJob, 
     limited = {job.limit_key}
     rows: list[Row] = []
     if policy == "replace":
-        limited |= {name for (name,) in connection.execute(sql.limit_with_key, {"key": key})}
+        limited |= {text(name) for (name,) in connection.execute(sql.limit_with_key, {"key": key})}
         rows = connection.execute(sql.replace_unique, values)
     rows = rows or connection.execute(sql.schedule_unique, values)
     if rows:
