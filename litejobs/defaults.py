@@ -33,11 +33,11 @@ MAX_NOTE = 1024  # bytes of UTF-8 kept of a note on its progress
 LOCK_PATIENCE = 5.0  # seconds that a statement waits for another program's write lock
 LOCK_WARNING = 1.0  # seconds of those after which that is said
 PROMOTION_BATCH = 1_000  # scheduled jobs made ready in one transaction
-CHANGE_BATCH = 1_000  # jobs that one of many transactions makes ready, where many wait to be
+CHANGE_BATCH = 1_000  # jobs that one of many transactions changes: retry, cancel, sweep
+CHANGE_PAUSE = 0.002  # seconds between two of those: others try again sooner for the write lock
 KEEP_SUCCEEDED = 7 * 24 * 3600  # seconds that rows of successes stay, where they stay at all
 SWEEP_PAUSE = 60.0  # seconds between two looks whether jobs were kept long enough
 SWEEP_REST = 0.1  # seconds between two batches of those
-CHANGE_PAUSE = 0.002  # seconds between two of those: others try again sooner for the write lock
 
 CHUNK_TIME = 0.0025  # seconds that the jobs of one chunk should take together
 CHUNK_JOBS = 256  # jobs of one chunk at most

@@ -69,7 +69,7 @@ _NO_RULES = ErrorRules()
 
 class Execution:
     """
-    Runs stored jobs of one group, one at a time, in this thread. Touches no storage.
+    Runs stored jobs of one group, one at a time, in this thread. Settles nothing.
 
     *around* is entered anew for each job; what it raises is an error of that job. *hooks* are those
     of the manager. *storage* is where the jobs are: only those that finish themselves have it asked

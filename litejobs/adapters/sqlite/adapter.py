@@ -62,8 +62,8 @@ class SqliteAdapter(BaseAdapter):
     are over stay: see Keep; what it does not name stays, but succeeded ones go after 7 days.
     *clock* is for tests.
 
-    Raises ConfigurationError here when an option is not of its kind; DatabaseFileError, DiskError
-    or DatabaseBusyError from every method that reads or writes.
+    Raises ConfigurationError here when an option is not of its kind; a StorageError, such as
+    DatabaseFileError, DiskError or DatabaseBusyError, from every method that reads or writes.
     """
 
     run_directory: str
