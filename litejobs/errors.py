@@ -143,6 +143,10 @@ class DatabaseFileError(StorageError):
     exit_code = 65
 
 
+class DatabaseGoneError(DatabaseFileError):
+    """The database was deleted, or replaced by another file, while it was in use."""
+
+
 class DiskError(StorageError):
     """Reading or writing failed (disk full, I/O error); whether the write was stored is unknown."""
 

@@ -11,7 +11,7 @@ from typing import Protocol
 from litejobs import defaults
 from litejobs.adapters.base import BaseAdapter
 from litejobs.clock import Clock
-from litejobs.errors import DatabaseBusyError, DiskError, StorageError
+from litejobs.errors import DatabaseBusyError, DatabaseGoneError, DiskError, StorageError
 from litejobs.execution import log_outcome
 from litejobs.job import Find, Limits, Outcome, Settlement, StoredJob
 from litejobs.row import job_name
@@ -288,6 +288,8 @@ class Worker:
                 self._strays_of = set()
             found = self.adapter.exchange(self._outcomes, finds)
         except StorageError as error:
+            if isinstance(error, DatabaseGoneError):
+                raise  # a new file knows nothing of these jobs
             if not self._outcomes and not isinstance(error, DiskError | DatabaseBusyError):
                 raise
             # Whether it was stored is unknown: jobs may be locked for us that we never heard of.

@@ -18,6 +18,7 @@ from litejobs.errors import (
     ConfigurationError,
     DatabaseBusyError,
     DatabaseFileError,
+    DatabaseGoneError,
     DiskError,
 )
 from litejobs.execution import Execution, Guard
@@ -322,6 +323,15 @@ def test_outcomes_that_are_not_taken_are_kept_and_recorded_later(
     assert states(adapter) == {}
     assert calls == ["a", "b"]
     assert "storage works again" in caplog.text
+
+
+def test_outcomes_of_a_database_that_is_gone_end_the_worker(worker, adapter, clock, database):
+    schedule(adapter, clock, note, "a")
+    worker.work_once()
+    database.unlink()
+
+    with pytest.raises(DatabaseGoneError, match="was deleted while it was in use"):
+        worker.work_once()
 
 
 def test_tries_in_trouble_grow_ever_rarer_up_to_two_seconds(worker, adapter, clock, monotonic):

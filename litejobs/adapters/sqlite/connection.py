@@ -18,6 +18,7 @@ from litejobs.defaults import LOCK_PATIENCE, LOCK_WARNING
 from litejobs.errors import (
     DatabaseBusyError,
     DatabaseFileError,
+    DatabaseGoneError,
     DiskError,
     StorageError,
 )
@@ -200,7 +201,7 @@ class Connection:
             what = "was deleted" if found is None else "was replaced by another file"
             self.close()
             self.is_lost = True
-            raise DatabaseFileError(
+            raise DatabaseGoneError(
                 f"{self.path} {what} while it was in use; jobs of the former file are not in it"
             )
 
