@@ -148,4 +148,8 @@ class DiskError(StorageError):
 
 
 class DatabaseBusyError(StorageError):
-    """Another program held the write lock for longer than litejobs waits; nothing was stored."""
+    """
+    Another connection held the write lock for longer than litejobs waits; nothing was stored.
+
+    It is one of another program's, or of this very one, in a transaction that is still open.
+    """
