@@ -42,6 +42,10 @@ def unkeepable():
     return object()
 
 
+def undeclared_place():
+    return Path("a/b")
+
+
 def no() -> None:
     raise ValueError("no:\n\nnever")
 
@@ -179,6 +183,15 @@ def test_a_result_that_cannot_be_kept_is_no_failure_of_the_job(later, manager, c
     )
     with pytest.raises(NoResultError, match="kept no result"):
         job.result()
+
+
+def test_what_would_make_a_result_one_that_can_be_kept_is_told_of_the_function(
+    later, manager, caplog
+):
+    later(undeclared_place, keep_result=True)
+    work(manager)
+
+    assert "annotate what the function returns with its type, or return plain values" in caplog.text
 
 
 def test_who_waits_hears_of_the_end_at_once(later, beside, monkeypatch):
