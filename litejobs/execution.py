@@ -378,7 +378,7 @@ def _described(raised: BaseException | None, limits: Limits, *, timed_out: bool)
 def _reason(raised: BaseException | None) -> str:
     """Why a job raised what litejobs has for jobs; else an empty text."""
     if isinstance(raised, Discard):
-        return raised.reason
+        return f"{type(raised).__name__}: {raised.reason}"
     if not isinstance(raised, Control):
         return ""
     handled = raised.__cause__ or (None if raised.__suppress_context__ else raised.__context__)
