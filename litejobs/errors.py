@@ -100,7 +100,7 @@ class JobFailedError(LitejobsError):
 
 
 class NoResultError(LitejobsError):
-    """The job whose result is asked for is over, and its result was not kept."""
+    """The job whose result is asked for is over, and no result of it was kept that can be read."""
 
 
 class TransactionError(LitejobsError, ValueError):
