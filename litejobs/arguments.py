@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property, lru_cache
 from typing import Any
 
-from litejobs.codecs import Codec, Refused, codec_for, to_json
+from litejobs.codecs import ARGUMENT, RESULT, Codec, Passing, Refused, codec_for, to_json
 from litejobs.defaults import MAX_ARGUMENTS
 from litejobs.errors import SchedulingError, UnloadableError
 
@@ -96,7 +96,7 @@ class Parameters:
         try:
             text = self._result_codec.dump(value)
         except (Refused, RecursionError) as error:
-            raise ValueError(f"what {self.name} returned: {error}") from None
+            raise ValueError(f"what {self.name} returned{_why(error, RESULT)}") from None
         if len(text.encode()) > MAX_ARGUMENTS:
             raise ValueError(f"what {self.name} returned is over {MAX_ARGUMENTS:,} bytes of JSON")
         return text
@@ -171,10 +171,7 @@ class Parameters:
             )
 
     def _refusal(self, parameter: inspect.Parameter, error: Exception) -> SchedulingError:
-        reason = (
-            f": {error}" if isinstance(error, Refused) else " contains itself or is nested too deep"
-        )
-        return SchedulingError(f"argument {parameter.name!r} of {self.name}{reason}")
+        return SchedulingError(f"argument {parameter.name!r} of {self.name}{_why(error, ARGUMENT)}")
 
     def _load(self, parameter: inspect.Parameter, wire: Any) -> Any:
         try:
@@ -186,6 +183,12 @@ class Parameters:
         return UnloadableError(
             f"the stored argument {parameter.name!r} of {self.name} does not fit: {error}"
         )
+
+
+def _why(error: Exception, passing: Passing) -> str:
+    if isinstance(error, Refused):
+        return f": {error.told(passing)}"
+    return " contains itself or is nested too deep"
 
 
 def _fitting_numbers(parameters: Sequence[inspect.Parameter]) -> range:

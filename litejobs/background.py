@@ -40,16 +40,17 @@ class BackgroundWorker:
         """
         Begin no new job and wait for the running ones, at most *timeout* seconds (None: for ever).
 
-        Returns whether all of them have ended.
+        Returns whether all of them have ended; of a worker that a test mode did not start, True.
         """
         atexit.unregister(self.stop)
         self._is_wanted = False
-        for thread in self._threads:
+        started = [thread for thread in self._threads if thread.ident is not None]
+        for thread in started:
             thread.worker.stop()
         deadline = None if timeout is None else time.monotonic() + timeout
-        for thread in self._threads:
+        for thread in started:
             thread.join(None if deadline is None else max(0, deadline - time.monotonic()))
-        left = [thread for thread in self._threads if thread.is_alive()]
+        left = [thread for thread in started if thread.is_alive()]
         if left:
             log.warning(
                 "%d background jobs did not end within %g s and stay locked", len(left), timeout

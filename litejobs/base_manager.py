@@ -25,7 +25,7 @@ from litejobs.config import (
     check_queues,
     check_whole,
 )
-from litejobs.errors import ConfigurationError, SchedulingError
+from litejobs.errors import ConfigurationError, SchedulingError, quoted
 from litejobs.hooks import Around, Hooks
 from litejobs.job import Job, Limits
 from litejobs.job_options import JobOptions, error_rules, hooks, own_limits
@@ -429,6 +429,12 @@ class BaseManager(ABC):
             raise ConfigurationError(
                 f"queue {queue!r} is not one of the declared queues: {', '.join(self.queues)}"
             )
+
+
+def check_no_text(job: object) -> None:
+    """Raise SchedulingError for the name of a job in its place, as other queues take it."""
+    if isinstance(job, str):
+        raise SchedulingError(f"{quoted(job)} is a text, not a job: pass the function itself")
 
 
 def not_declared(job: object, manager: BaseManager) -> str:

@@ -19,12 +19,45 @@ _SCALARS = frozenset({str, int, float, bool, types.NoneType})
 _PLAIN = "None, bool, int, float, str, list and dict with str keys"
 # Types of these modules come back when called with their own text; also complex and paths.
 _MADE_OF_TEXT = frozenset({"ipaddress", "fractions", "zoneinfo"})
+_AS_YOU = ("eu", "one", "uni", "us", "ut")  # said as they are: a User, a Unit
 _TOO_MANY_DIGITS = "it holds a number of more digits than Python writes"
 _encode = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode
 
 
 class Refused(Exception):  # noqa: N818  # caught by those who know the parameter's name
-    """Why a value cannot be stored as it is, or a stored one cannot be restored."""
+    """
+    Why a value cannot be stored as it is, or a stored one cannot be restored.
+
+    *cure* says what to do about it, to who passes the value.
+    """
+
+    def __init__(self, reason: str, cure: Callable[["Passing"], str] | None = None) -> None:
+        super().__init__(reason)
+        self._cure = cure
+
+    def told(self, passing: "Passing") -> str:
+        """The reason and what to do."""
+        return f"{self}; {self._cure(passing)}" if self._cure else str(self)
+
+
+class Passing(typing.NamedTuple):
+    """How a value comes to be stored, in words."""
+
+    annotated: str
+    pass_: str
+    passed: str
+
+
+ARGUMENT = Passing("the parameter", "pass", "passed")
+RESULT = Passing("what the function returns", "return", "returned")
+
+
+class _Unwritable(Exception):  # noqa: N818  # as above
+    """The value of which there is no way to write it."""
+
+    def __init__(self, value: Any) -> None:
+        super().__init__()
+        self.value = value
 
 
 class Codec(typing.Protocol):
@@ -117,17 +150,24 @@ class Typed:
             self._reason = ""
 
     def dump(self, value: Any) -> str:
+        try:
+            return self.dump_typed(value)
+        except NotImplementedError:
+            return Plain().dump(value)
+
+    def dump_typed(self, value: Any) -> str:
+        """As ``dump``; raises NotImplementedError where msgspec restores no such type."""
         if self._reason:
             raise Refused(self._reason)
         try:
             wire = self._msgspec.to_builtins(value, str_keys=True, enc_hook=_as_text)
-        except (TypeError, ValueError, NotImplementedError) as error:
+        except _Unwritable as error:
+            _refuse_unwritable(value, error.value)
+        except (TypeError, ValueError) as error:
             raise Refused(f"{_article(value)} cannot be stored as JSON ({error})") from None
         text = to_json(wire)
         try:
             back = self._convert(json.loads(text))
-        except NotImplementedError:
-            return Plain().dump(value)
         except Refused as error:
             raise Refused(
                 f"it is annotated {_name(self._annotation)}, not {_name(type(value))} "
@@ -137,7 +177,8 @@ class Typed:
             other = type(back) is not type(value)
             raise Refused(
                 f"{_article(value)} would come out as {_article(back) if other else quoted(back)}, "
-                f"for it is annotated {_name(self._annotation)}; annotate the type that is passed"
+                f"for it is annotated {_name(self._annotation)}",
+                lambda passing: f"annotate the type that is {passing.passed}",
             )
         return text
 
@@ -263,10 +304,43 @@ def _item(place: str) -> str:
 
 
 def _refuse_foreign(value: Any, where: str) -> NoReturn:
+    if not _comes_back(value):
+        raise Refused(
+            f"{where} is {_article(value)}, which cannot be stored as JSON",
+            lambda passing: _in_its_stead(value, passing),
+        )
     raise Refused(
-        f"{where} is {_article(value)}, which JSON alone does not give back; annotate the "
-        f"parameter with its type, or pass plain values ({_PLAIN})"
+        f"{where} is {_article(value)}, which JSON alone does not give back",
+        lambda passing: (
+            f"annotate {passing.annotated} with its type, or {passing.pass_} plain values "
+            f"({_PLAIN})"
+        ),
     )
+
+
+def _comes_back(value: Any) -> bool:
+    """Whether an annotation with its type would do."""
+    kind: Any = type(value)
+    try:
+        codec = codec_for(kind)
+        codec.dump_typed(value) if isinstance(codec, Typed) else codec.dump(value)
+    except Exception:  # noqa: BLE001  # the types have code of their own
+        return False
+    return True
+
+
+def _refuse_unwritable(value: Any, culprit: Any) -> NoReturn:
+    inside = "" if culprit is value else f", for it holds {_article(culprit)}"
+    raise Refused(
+        f"{_article(value)} cannot be stored as JSON{inside}",
+        lambda passing: _in_its_stead(culprit, passing),
+    ) from None
+
+
+def _in_its_stead(value: Any, passing: Passing) -> str:
+    if callable(getattr(type(value), "model_dump", None)):  # as those of pydantic have
+        return f"{passing.pass_} its id, or plain values such as its model_dump()"
+    return f"{passing.pass_} its id or name, or plain values ({_PLAIN})"
 
 
 def _same(value: Any, back: Any) -> bool:
@@ -301,7 +375,7 @@ def _fields(value: Any) -> dict[str, Any]:
 def _as_text(value: Any) -> str:
     if isinstance(value, PurePath | complex) or type(value).__module__ in _MADE_OF_TEXT:
         return str(value)
-    raise NotImplementedError(f"no way to write {_name(type(value))}")
+    raise _Unwritable(value)
 
 
 def _restore(kind: type, wire: Any) -> Any:
@@ -325,4 +399,8 @@ def _name(annotation: Any) -> str:
 
 def _article(value: Any) -> str:
     name = _name(type(value))
-    return f"an {name}" if name[:1] in "aeiouAEIOU" else f"a {name}"
+    if name[:2].isupper():  # spelt: an HTTPError, a URL
+        is_an = name[0] in "AEFHILMNORSX"
+    else:
+        is_an = name[:1].lower() in set("aeiou") and not name.lower().startswith(_AS_YOU)
+    return f"an {name}" if is_an else f"a {name}"

@@ -92,7 +92,7 @@ class CurrentJob:
         Raises ConfigurationError if one of them is not of its kind; nothing if it can't be written.
         """
         for key, value in (("done", done), ("total", 0 if total is None else total)):
-            if not isinstance(value, int | float) or not math.isfinite(value):
+            if not _is_number(value):
                 raise ConfigurationError(f"{key} of progress must be a number, got {quoted(value)}")
         if not isinstance(note, str):
             raise ConfigurationError(f"note of progress must be a text, got {quoted(note)}")
@@ -107,6 +107,14 @@ class CurrentJob:
         ``JobCancelled``.
         """
         return self._watch.is_cancelled()
+
+
+def _is_number(value: object) -> bool:
+    """Whether it is one that a float can be too."""
+    try:
+        return isinstance(value, int | float) and math.isfinite(value)
+    except OverflowError:
+        return False
 
 
 Finish = Callable[["StoredJob", "Call", Limits, object, object], None]

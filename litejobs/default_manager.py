@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from litejobs import context
 from litejobs.adapters.base import BaseAdapter
 from litejobs.adapters.sqlite.adapter import SqliteAdapter
-from litejobs.base_manager import BaseManager, not_declared, path_in_project
+from litejobs.base_manager import BaseManager, check_no_text, not_declared, path_in_project
 from litejobs.errors import ConfigurationError, SchedulingError
 from litejobs.handler import locate, relative_path
 from litejobs.hooks import NONE
@@ -130,6 +130,7 @@ class DefaultManager(BaseManager):
 
     def target(self, job: Callable[..., Any], _adapter: str | None) -> Target:
         if not isinstance(job, (Job, FunctionType)):
+            check_no_text(job)
             locate(job)  # refuses it, in words
         self.check_not_beside_a_test()
         target = self._targets.get(job)

@@ -30,7 +30,7 @@ RECOVERY_PAUSE = 1.0  # seconds between two looks whether the workers of running
 PROGRESS_PAUSE = 1.0  # seconds between two writes of how far a job says that it is
 MAX_NOTE = 1024  # bytes of UTF-8 kept of a note on its progress
 
-LOCK_PATIENCE = 5.0  # seconds that a statement waits for another program's write lock
+LOCK_PATIENCE = 5.0  # seconds that a statement waits for another connection's write lock
 LOCK_WARNING = 1.0  # seconds of those after which that is said
 PROMOTION_BATCH = 1_000  # scheduled jobs made ready in one transaction
 CHANGE_BATCH = 1_000  # jobs that one of many transactions changes: retry, cancel, sweep

@@ -100,7 +100,7 @@ class JobFailedError(LitejobsError):
 
 
 class NoResultError(LitejobsError):
-    """The job whose result is asked for is over, and its result was not kept."""
+    """The job whose result is asked for is over, and no result of it was kept that can be read."""
 
 
 class TransactionError(LitejobsError, ValueError):
@@ -152,4 +152,8 @@ class DiskError(StorageError):
 
 
 class DatabaseBusyError(StorageError):
-    """Another program held the write lock for longer than litejobs waits; nothing was stored."""
+    """
+    Another connection held the write lock for longer than litejobs waits; nothing was stored.
+
+    It is one of another program's, or of this very one, in a transaction that is still open.
+    """

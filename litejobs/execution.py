@@ -1,10 +1,9 @@
-import contextvars
 import inspect
 import logging
 import os
 import random
 import time
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable
 from contextlib import nullcontext, suppress
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -30,6 +29,8 @@ from litejobs.run_directory import forked
 
 if TYPE_CHECKING:
     import asyncio
+
+    from litejobs.coroutines import EventLoop
 
 
 class Guard:
@@ -94,7 +95,7 @@ class Execution:
         self._finishing = Finishing(storage)
         self._hooks = hooks
         self.progress = Progress()
-        self._loop: asyncio.Runner | None = None
+        self._loop: EventLoop | None = None
         self._terms: dict[Callable[..., Any], Terms] = {}
 
     def run(self, job: StoredJob, guard: Guard = _UNLIMITED) -> Outcome:
@@ -228,12 +229,12 @@ class Execution:
         terms = self._terms[call.function] = (limits, chain, self._hooks.size)
         return terms
 
-    def _event_loop(self) -> "asyncio.Runner":
+    def _event_loop(self) -> "EventLoop":
         """One for as long as this execution lasts, made for the first ``async def`` job."""
         if self._loop is None:
-            import asyncio  # noqa: PLC0415  # 20 ms that most apps already paid or never need
+            from litejobs.coroutines import EventLoop  # noqa: PLC0415  # 20 ms that few apps need
 
-            self._loop = asyncio.Runner()
+            self._loop = EventLoop()
         return self._loop
 
     def _perform(
@@ -251,9 +252,7 @@ class Execution:
                 with around:
                     value = call.function(*call.args, **call.kwargs)
                     if inspect.iscoroutine(value):
-                        # The loop would else keep the context of its first job.
-                        where = contextvars.copy_context()
-                        value = self._event_loop().run(_awaited(value, guard), context=where)
+                        value = self._event_loop().run(value, guard.awaits)
             finally:
                 guard.end()  # inside of the outer try: a guard may raise until it has ended
         except BaseException as error:  # noqa: BLE001  # SystemExit of a job is an error of the job
@@ -341,15 +340,6 @@ class Execution:
         return outcome.unloadable(cut(reason, defaults.MAX_ERROR))
 
 
-async def _awaited(job: Coroutine[Any, Any, object], guard: Guard) -> object:
-    import asyncio  # noqa: PLC0415  # loaded by now
-
-    task = asyncio.current_task()
-    assert task is not None
-    guard.awaits(task)
-    return await job
-
-
 def _job_run(
     job: StoredJob,
     call: Call,
@@ -388,7 +378,7 @@ def _described(raised: BaseException | None, limits: Limits, *, timed_out: bool)
 def _reason(raised: BaseException | None) -> str:
     """Why a job raised what litejobs has for jobs; else an empty text."""
     if isinstance(raised, Discard):
-        return raised.reason
+        return f"{type(raised).__name__}: {raised.reason}"
     if not isinstance(raised, Control):
         return ""
     handled = raised.__cause__ or (None if raised.__suppress_context__ else raised.__context__)

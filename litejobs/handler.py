@@ -10,8 +10,10 @@ import importlib
 import importlib.util
 import inspect
 import json
+import re
 import sys
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from pathlib import Path, PurePosixPath
 from types import FunctionType, ModuleType
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -147,7 +149,18 @@ def load(handler: "Handler", root: Path, app: str = "") -> Callable[..., Any]:
         and found.__name__ == handler.name
     ):
         return found
-    raise UnloadableError(f"{handler.path} has no function or job named {handler.name!r}")
+    reason = f"{handler.path} has no function or job named {handler.name!r}"
+    if _defines_below(file, handler.name):
+        reason += ' at its top: it must stand there, outside of if __name__ == "__main__"'
+    raise UnloadableError(reason)
+
+
+def _defines_below(file: Path, name: str) -> bool:
+    """Whether the function stands in the file, but indented."""
+    with suppress(OSError):
+        text = file.read_text("utf-8", "replace")
+        return bool(re.search(rf"^[ \t]+(async +)?def +{re.escape(name)}\b", text, re.MULTILINE))
+    return False
 
 
 def _resolve(path: str, root: Path) -> Path:

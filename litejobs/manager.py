@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from litejobs import context, defaults
 from litejobs.adapters.base import BaseAdapter
-from litejobs.base_manager import BaseManager, not_declared, path_of
+from litejobs.base_manager import BaseManager, check_no_text, not_declared, path_of
 from litejobs.clock import Clock
 from litejobs.config import WorkerGroup, check_logger, with_checked_options
 from litejobs.errors import ConfigurationError, SchedulingError
@@ -119,6 +119,7 @@ class JobManager(BaseManager):
         return Scheduler(self, adapter, logger or self.logger)
 
     def target(self, job: Callable[..., Any], adapter: str | None) -> Target:
+        check_no_text(job)
         if not isinstance(job, Job) or job.owner is not self:
             raise SchedulingError(
                 f"{not_declared(job, self)}; declare it with @jobs.job(), or use its own later"

@@ -31,7 +31,7 @@ def load(start: Start) -> tuple[Manifest, Task]:
     if start.app is None:
         return _load_default(start)
     with loading(start.app):
-        manager = load_app(start.app)
+        manager = load_app(start.app, Path(start.root))
     manifest = manifest_of(manager, _home(start.app, manager))
     if start.task == "clear":
         return manifest, partial(clear, manager.adapter(start.adapter))

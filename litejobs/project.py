@@ -168,6 +168,13 @@ def app_of(root: Path) -> str | None:
     return os.environ.get(APP_VARIABLE) or settings(root).get("app")
 
 
+def app_named_by(root: Path, app: str) -> str:
+    """Which setting names that app, in words; empty where none does."""
+    if os.environ.get(APP_VARIABLE):
+        return APP_VARIABLE if os.environ[APP_VARIABLE] == app else ""
+    return f"[tool.litejobs] in {root / 'pyproject.toml'}" if app_of(root) == app else ""
+
+
 def make_default_directory(place: DatabasePlace, root: Path) -> None:
     """Make the directory of a default database; say so where a project of like name has another."""
     if not place.is_default or place.path.parent.is_dir():

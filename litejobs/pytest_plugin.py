@@ -30,7 +30,7 @@ def litejobs_manager(pytestconfig: pytest.Config, monkeypatch: pytest.MonkeyPatc
     if app is None:
         return manager
     monkeypatch.syspath_prepend(root)
-    return load_app(app)
+    return load_app(app, root)
 
 
 @pytest.fixture

@@ -92,6 +92,7 @@ class ScheduledJob:
     #: False where a job with its key was there already, and this is that one.
     is_new = True
     _result: str | None = None
+    _handler = ""  # what its row says of it
 
     def __init__(
         self,
@@ -155,7 +156,7 @@ class ScheduledJob:
         else:
             self.state = seen.state
             self.error = None if seen.error is None else JobError.of(seen.error)
-            self._result = seen.result
+            self._result, self._handler = seen.result, seen.handler
         return self.state
 
     def wait(self, timeout: float | timedelta | None = None) -> bool:
@@ -181,7 +182,8 @@ class ScheduledJob:
         It comes back as its function's annotation says, where the function is known here.
 
         Raises TimeoutError when that is over; JobFailedError where the job failed or was cancelled;
-        NoResultError where the row is gone, or holds no result, for want of ``keep_result``;
+        NoResultError where the row is gone, or holds no result, for want of ``keep_result`` or
+        because it could not be stored, or one that is not what the function returns (any more);
         ConfigurationError and a StorageError as ``wait``.
         """
         return self._outcome(timeout, is_over=self.wait(timeout))
@@ -227,19 +229,32 @@ class ScheduledJob:
         return self._outcome(timeout, is_over=await self.wait_async(timeout))
 
     def _outcome(self, timeout: float | timedelta | None, *, is_over: bool) -> Any:
-        what = f"job {self.id} {self.name}"
+        what = f"job {self.id} {self.name}".rstrip()
         if not is_over:
             waited = seconds("timeout", timeout)
             raise TimeoutError(f"{what} is {self.state} after {waited:g} s")
         if self.state in ("failed", "cancelled"):
-            why = "" if self.error is None else f": {self.error.type}: {self.error.message}"
-            raise JobFailedError(f"{what} {_WERE[self.state]}{why}")
+            why = [] if self.error is None else filter(None, self.error[:2])
+            raise JobFailedError(": ".join([f"{what} {_WERE[self.state]}", *why]))
         if self._result is None:
-            why = "is gone" if self.state == "gone" else "kept no result"
-            raise NoResultError(f"{what} {why}: results are kept with keep_result")
-        value = json.loads(self._result)
+            raise NoResultError(f"{what} {self._why_no_result()}")
         function = self._origin.function
-        return value if function is None else parameters_of(function).load_result(value)
+        try:
+            value = json.loads(self._result)
+            return value if function is None else parameters_of(function).load_result(value)
+        except (ValueError, RecursionError) as error:
+            raise NoResultError(f"the result of {what} cannot be read: {error}") from error
+
+    def _why_no_result(self) -> str:
+        if self.state == "gone":
+            where = "is gone" if self.name else "is gone, or never was"
+            return f"{where}: results are kept with keep_result"
+        if _call_of(self._handler).keep_result is None:
+            return "kept no result: results are kept with keep_result"
+        return (
+            "kept no result, in spite of keep_result: its worker's log says why what it returned "
+            "could not be stored, if it did not settle itself without a result"
+        )
 
 
 def handle(

@@ -280,13 +280,14 @@ class Scheduler:
     ) -> list[ScheduledJob]:
         target, run_at, queue, priority, state = plan
         uniques = target.uniques(key, calls)
-        kept = target.adapter.schedule_unique(
-            [
-                target.limited(NewJob(handler, queue, priority, run_at, unique), call)
-                for handler, unique, call in zip(handlers, uniques, calls, strict=True)
-            ],
-            connection,
-        )
+        new_jobs = [
+            target.limited(NewJob(handler, queue, priority, run_at, unique), call)
+            for handler, unique, call in zip(handlers, uniques, calls, strict=True)
+        ]
+        try:
+            kept = target.adapter.schedule_unique(new_jobs, connection)
+        except DatabaseBusyError as error:
+            raise (_perhaps_own(error) if connection is None else error) from error
         number = sum(one.is_new for one in kept)
         self._logger.debug("scheduled %s: %d in queue %s", target.name, number, queue)
         jobs = []
@@ -317,7 +318,10 @@ class Scheduler:
                 'such calls belong under: if __name__ == "__main__"'
             )
         if connection is None:
-            target = self._owner.target(job, self._adapter)
+            try:
+                target = self._owner.target(job, self._adapter)
+            except DatabaseBusyError as error:
+                raise _perhaps_own(error) from error
         else:
             target = self._target_within_transaction(job)
         now = self._owner.clock.now()
@@ -356,9 +360,20 @@ class Scheduler:
 
 
 def _store(adapter: BaseAdapter, jobs: Sequence[NewJob], connection: object) -> list[int]:
-    if connection is None:
+    if connection is not None:
+        return adapter.schedule_within(connection, jobs)
+    try:
         return adapter.schedule(jobs)
-    return adapter.schedule_within(connection, jobs)
+    except DatabaseBusyError as error:
+        raise _perhaps_own(error) from error
+
+
+def _perhaps_own(error: DatabaseBusyError) -> DatabaseBusyError:
+    """The same, for a caller without connection= whose own transaction may be what holds it."""
+    return DatabaseBusyError(
+        f"{error}: another program's, or this very one's with an open transaction, which is to be "
+        "ended before the call of later(), or passed to it as connection="
+    )
 
 
 def _seen(jobs: list[ScheduledJob], target: Target, connection: object) -> list[ScheduledJob]:

@@ -1,5 +1,6 @@
 """``--app MODULE[:NAME]``: which manager that is, or why it is none."""
 
+import re
 import sys
 
 import pytest
@@ -96,12 +97,15 @@ def test_it_is_told_where_the_manager_is(tmp_path, monkeypatch, app, module, nam
 @pytest.mark.parametrize(
     ("text", "says"),
     [
-        ("plain:app", "app is of type App, not a JobManager"),
-        ("plain:create_app", "create_app is of type function, not a JobManager"),
+        ("plain:app", "app is of type App, not a JobManager; name that: --app MODULE:NAME"),
+        (
+            "plain:create_app",
+            "create_app is of type function, not a JobManager; name that: --app MODULE:NAME",
+        ),
         ("plain", "the module has no JobManager; name it: --app plain:NAME"),
         ("shop:managr", "shop has no attribute 'managr'"),
         ("shop:manager.later", "shop has no attribute 'manager.later'"),
-        ("shop:not_one", "not_one is of type int, not a JobManager"),
+        ("shop:not_one", "not_one is of type int, not a JobManager; name that: --app shop:manager"),
         ("nothing", "the module has no JobManager; name it: --app nothing:NAME"),
         ("several", "the module has several JobManagers: one, two; name it: --app several:NAME"),
         ("nowhere", "there is no module 'nowhere' (looked in {place})"),
@@ -119,6 +123,23 @@ def test_what_names_no_manager_is_refused_in_words(text, says, modules):
         load_app(text)
 
     assert str(refused.value) == f"--app {text}: {says.format(place=modules)}"
+
+
+def test_an_app_that_settings_name_is_refused_naming_them(tmp_path, monkeypatch):
+    monkeypatch.setattr(sys, "path", [*sys.path])
+    (tmp_path / "pyproject.toml").write_text('[tool.litejobs]\napp = "nope"\n')
+    by = f"--app nope, named by [tool.litejobs] in {tmp_path}/pyproject.toml: there is no module"
+
+    with pytest.raises(UnusableAppError, match=re.escape(by)):
+        load(Start("nope", str(tmp_path), None, 0, 10))
+    with pytest.raises(UnusableAppError, match=r"^--app typed: there is no module 'typed'"):
+        load_app("typed", tmp_path)
+
+    monkeypatch.setenv("LITEJOBS_APP", "other")
+    with pytest.raises(UnusableAppError, match=r"^--app other, named by LITEJOBS_APP: there is no"):
+        load_app("other", tmp_path)
+    with pytest.raises(UnusableAppError, match=r"^--app nope: there is no"):
+        load_app("nope", tmp_path)
 
 
 def test_a_module_that_an_app_is_missing_is_not_the_app():

@@ -11,6 +11,7 @@ from decimal import Decimal
 from fractions import Fraction
 from ipaddress import IPv4Address
 from pathlib import Path, PurePosixPath, PureWindowsPath
+from threading import Lock
 from typing import Annotated, Any, Literal, NamedTuple, NewType, Optional, TypedDict, TypeVar, Union
 from zoneinfo import ZoneInfo
 
@@ -43,6 +44,17 @@ class MyList(list):
 
 class Foreign:
     """A class that nothing but Python knows."""
+
+
+class Model:
+    def model_dump(self):
+        return {}
+
+
+class User: ...
+
+
+class HTTPReply: ...
 
 
 class Unprintable:
@@ -191,7 +203,11 @@ REFUSED_PLAIN = {
     "own list": (MyList([1]), "it is a MyList"),
     "ordered dict": (OrderedDict(a=1), "it is an OrderedDict"),
     "enum": (Letter.A, "it is a Letter"),
-    "object": (Foreign(), "it is a Foreign"),
+    "object": (Foreign(), "it is a Foreign, which cannot be stored as JSON; pass its id or name"),
+    "lock": ([Lock()], r"its item \[0\] is a lock, which cannot be stored as JSON; pass its id"),
+    "model": (Model(), r"it is a Model, which .* pass its id, or plain .* as its model_dump\(\)"),
+    "User": (User(), "it is a User, which"),
+    "acronym": (HTTPReply(), "it is an HTTPReply, which"),
     "unprintable": (Unprintable(), "it is an Unprintable"),
     "deep inside": ({"a": [0, {1}]}, r"its item \['a'\]\[1\] is a set"),
     "int key": ({1: 2}, "a key of it is an int"),
@@ -396,7 +412,13 @@ REFUSED_TYPED = {
     "dict at a dataclass": (Order, {"id": 1, "lines": []}, "a dict would come out as an Order"),
     "tuple in a dataclass": (Loose, Loose((1,)), "a Loose would come out as"),
     "tuple at NamedTuple": (Member, (1, "a"), "a tuple would come out as a Member"),
-    "object": (Foreign, Foreign(), r"a Foreign cannot be stored as JSON \(no way to write Foreign"),
+    "object": (Foreign, Foreign(), "a Foreign cannot be stored as JSON; pass its id or name, or"),
+    "lock inside": (
+        Loose,
+        Loose(Lock()),
+        "a Loose cannot be stored as JSON, for it holds a lock; pass its id or name, or plain",
+    ),
+    "model": (Model, Model(), r"a Model cannot be stored as JSON; pass its id, or .*model_dump"),
     "set at a class": (Foreign, {1}, "it is a set, which JSON alone"),
     "other literal": (Literal["a"], "c", "Invalid enum value 'c'"),
     "no type": (5, 1, "its annotation 5 cannot be restored from JSON"),

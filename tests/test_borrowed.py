@@ -522,9 +522,32 @@ def test_a_caller_whose_lock_another_holds_is_told_so_by_its_own_patience(later,
     with closing(connect()) as other:
         other.execute("BEGIN IMMEDIATE")
 
-        with pytest.raises(DatabaseBusyError, match="is locked by another program"):
+        with pytest.raises(DatabaseBusyError, match="is locked by another connection"):
             later(connect(timeout=0), "Bob")
         other.rollback()
+
+
+@pytest.mark.parametrize("key", [None, "once"])
+@pytest.mark.parametrize("is_ready", [True, False], ids=["ready", "new"])
+def test_a_caller_who_holds_the_lock_itself_is_told_of_connection(
+    make_jobs, connect, database, monkeypatch, key, is_ready
+):
+    monkeypatch.setattr("litejobs.adapters.sqlite.connection.LOCK_PATIENCE", 0.1)
+    if is_ready:
+        prepare(database)
+    _, later, job = make_jobs()
+    own = connect()
+    own.execute("PRAGMA journal_mode = WAL")
+    own.execute("BEGIN IMMEDIATE")
+
+    with pytest.raises(DatabaseBusyError) as told:
+        later(job, ["Ada"], key=key)
+
+    own.rollback()
+    assert "locked by another connection" in str(told.value)
+    assert "this very one's with an open transaction" in str(told.value)
+    assert "passed to it as connection=" in str(told.value)
+    later(job, ["Ada"], key=key)
 
 
 # Waking

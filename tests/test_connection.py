@@ -128,7 +128,9 @@ def test_a_lock_held_too_long_is_an_error_in_words(connection, connect, monkeypa
 
     with (
         other.transaction(),
-        pytest.raises(DatabaseBusyError, match=r"was locked by another program for 0\.\d seconds"),
+        pytest.raises(
+            DatabaseBusyError, match=r"was locked by another connection for 0\.\d seconds"
+        ),
     ):
         connection.execute("INSERT INTO t VALUES ('ours')")
 
@@ -186,7 +188,9 @@ def test_a_wait_that_takes_longer_than_a_second_is_said_once(
 
     [record] = caplog.records
     assert record.levelname == "WARNING"
-    assert f"{database} has been locked by another program for 1.2 seconds" in record.getMessage()
+    assert (
+        f"{database} has been locked by another connection for 1.2 seconds" in record.getMessage()
+    )
     ours.close()
 
 

@@ -134,8 +134,8 @@ def test_a_discarded_job_is_cancelled_with_its_reason(manager, clock, caplog):
 
     assert (record.state, record.attempts, record.run_at) == ("cancelled", 1, None)
     assert (record.finished_at, record.failed_at) == (clock.now(), None)
-    assert record.last_error.startswith("the user is gone\n\nTraceback")
-    assert "job 1 job is cancelled: the user is gone" in caplog.messages
+    assert record.last_error.startswith("Discard: the user is gone\n\nTraceback")
+    assert "job 1 job is cancelled: Discard: the user is gone" in caplog.messages
 
 
 def test_a_discarded_job_goes_where_failures_go(manager):

@@ -417,6 +417,18 @@ def test_a_name_that_is_no_function_of_that_very_file_is_refused(put, root, name
         load(row(name=name, module=module), root)
 
 
+@pytest.mark.parametrize("kind", ["def", "async def"])
+def test_a_job_below_the_guard_of_a_script_is_told_where_it_must_stand(put, root, kind):
+    put("jobs.py", f'if __name__ == "__main__":\n    {kind} inner(): ...\n    inner2 = 1\n')
+
+    with pytest.raises(
+        UnloadableError, match=r"named 'inner' at its top: .* outside of if __name__"
+    ):
+        load(row(name="inner", module="__main__"), root)
+    with pytest.raises(UnloadableError, match=r"named 'inner2'$"):
+        load(row(name="inner2", module="__main__"), root)
+
+
 def test_a_job_of_another_file_is_not_taken_for_one_of_this(put, root):
     put(
         "shared.py", "from litejobs.job import Job\n@lambda f: Job(f, owner=None)\ndef job(): ...\n"

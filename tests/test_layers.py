@@ -18,7 +18,7 @@ FLOORS = [
     {"errors", "defaults", "clock", "stop", "trouble", "watchdog"},
     {"job", "config", "control", "limit", "logs", "retention", "keys"},
     {"codecs", "program", "project", "rules"},
-    {"context", "hooks", "progress", "recurrence", "run_directory", "schedule"},
+    {"context", "coroutines", "hooks", "progress", "recurrence", "run_directory", "schedule"},
     {"adapters"},
     {"arguments", "handler", "row"},
     {"loader", "finishing"},

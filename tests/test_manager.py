@@ -5,6 +5,7 @@ from types import ModuleType
 
 import pytest
 
+import litejobs
 from litejobs import context
 from litejobs import manager as manager_module
 from litejobs.adapters.base import BaseAdapter
@@ -336,14 +337,20 @@ def test_the_declared_queues_bind_the_call_too(make_manager):
         manager.create_scheduler()(job, queue="email")
 
 
-@pytest.mark.parametrize(
-    "function", [greet, len, "greet", 5], ids=["function", "builtin", "name", "number"]
-)
+@pytest.mark.parametrize("function", [greet, len, 5], ids=["function", "builtin", "number"])
 def test_what_is_not_declared_is_refused_with_the_cure(manager, function):
     with pytest.raises(
         SchedulingError, match=r"is a job not declared in test_manager; declare it with @jobs\.job"
     ):
         manager.create_scheduler()(function)
+
+
+def test_a_name_in_place_of_the_function_is_refused_with_the_cure(manager):
+    for later in (manager.create_scheduler(), litejobs.later):
+        with pytest.raises(
+            SchedulingError, match="'greet' is a text, not a job: pass the function"
+        ):
+            later("greet", [1])
 
 
 def test_a_job_of_another_manager_is_refused_naming_both(make_manager, monkeypatch):

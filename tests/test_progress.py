@@ -119,6 +119,8 @@ def test_a_thread_that_an_earlier_job_left_behind_does_not_speak_for_the_next(to
     ("words", "reason"),
     [
         (["x"], "done of progress must be a number, got 'x'"),
+        ([10**400], f"done of progress must be a number, got 1{'0' * 56}..."),
+        ([1, -(10**400)], f"total of progress must be a number, got -1{'0' * 55}..."),
         ([float("nan")], "done of progress must be a number, got nan"),
         ([1, "x"], "total of progress must be a number, got 'x'"),
         ([1, 2, 3], "note of progress must be a text, got 3"),

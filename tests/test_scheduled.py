@@ -11,6 +11,7 @@ import pytest
 from helpers import DEADLINE, wait_until
 
 from litejobs import (
+    Discard,
     JobFailedError,
     JobManager,
     NoResultError,
@@ -41,6 +42,18 @@ def place() -> Path:
 
 def unkeepable():
     return object()
+
+
+def discard() -> None:
+    raise Discard("paid by cheque: see 5")
+
+
+def silent() -> None:
+    raise ValueError
+
+
+def undeclared_place():
+    return Path("a/b")
 
 
 def no() -> None:
@@ -116,6 +129,22 @@ def test_a_failure_comes_back_with_its_type_message_and_traceback(later, manager
 
 
 @pytest.mark.parametrize(
+    ("function", "error", "told"),
+    [
+        (discard, ("Discard", "paid by cheque: see 5"), "was cancelled: Discard: paid by cheque"),
+        (silent, ("ValueError", ""), "failed: ValueError$"),
+    ],
+)
+def test_a_job_that_ended_itself_or_said_nothing_is_told(later, manager, function, error, told):
+    job = later(function)
+    work(manager)
+
+    with pytest.raises(JobFailedError, match=f"job 1 {function.__name__} {told}"):
+        job.result()
+    assert job.error[:2] == error
+
+
+@pytest.mark.parametrize(
     ("text", "error"),
     [
         ("KeyboardInterrupt\n\nTraceback (most recent call last):\n  x", ("KeyboardInterrupt", "")),
@@ -141,6 +170,26 @@ def test_what_a_job_returns_comes_back_as_it_was(later, manager, function, args,
     assert job.result() == result
     assert type(job.result()) is type(result)
     assert later.get(job.id).result() == result
+
+
+@pytest.mark.parametrize(
+    ("stored", "reason"),
+    [
+        ('"two"', "the stored result of double does not fit: it is annotated int, not str"),
+        ("{", "Expecting property name"),
+        ("[" * 100_000, ".* while decoding a JSON array"),
+    ],
+    ids=["other type", "no JSON", "deep"],
+)
+def test_a_stored_result_that_the_function_never_returns_is_none(
+    later, manager, adapter, stored, reason
+):
+    job = later(double, 1, keep_result=True)
+    work(manager)
+    adapter.connection.execute("UPDATE background_jobs SET result = ?", [stored])
+
+    with pytest.raises(NoResultError, match=f"the result of job 1 double cannot be read: {reason}"):
+        job.result()
 
 
 def test_a_result_is_kept_for_a_day_or_as_long_as_the_call_or_job_says(later, manager, adapter):
@@ -178,8 +227,19 @@ def test_a_result_that_cannot_be_kept_is_no_failure_of_the_job(later, manager, c
     assert "job 1 unkeepable keeps no result: what unkeepable returned: it is an object" in (
         caplog.text
     )
-    with pytest.raises(NoResultError, match="kept no result"):
+    with pytest.raises(
+        NoResultError, match="job 1 unkeepable kept no result, in spite of keep_res"
+    ):
         job.result()
+
+
+def test_what_would_make_a_result_one_that_can_be_kept_is_told_of_the_function(
+    later, manager, caplog
+):
+    later(undeclared_place, keep_result=True)
+    work(manager)
+
+    assert "annotate what the function returns with its type, or return plain values" in caplog.text
 
 
 def test_who_waits_hears_of_the_end_at_once(later, beside, monkeypatch):
@@ -319,6 +379,8 @@ def test_an_id_of_nobody_is_a_job_that_is_gone(later):
 
     assert (job.id, job.state, job.name, job.run_at) == (77, "gone", "", None)
     assert job.wait()
+    with pytest.raises(NoResultError, match=r"^job 77 is gone, or never was: "):
+        job.result()
     with pytest.raises(ConfigurationError, match="id must be a whole number, got '7'"):
         later.get("7")
 

@@ -1,5 +1,7 @@
 """litejobs.testing: a user's tests run jobs the real way, on temporary files, when they say so."""
 
+import asyncio
+import contextvars
 import logging
 import sys
 import threading
@@ -232,6 +234,51 @@ def test_async_jobs_are_run_and_know_their_place(manager, later):
     assert done == ["awaited"]
 
 
+def drained(manager, ask):
+    with testing.manual(manager) as jobs:
+        ask()
+        return jobs.drain()
+
+
+def run_at_once(manager, ask):
+    with testing.run_now(manager):
+        ask()
+
+
+@pytest.mark.parametrize("run", [drained, run_at_once])
+def test_async_jobs_are_run_where_a_loop_runs_already(manager, run):
+    place = contextvars.ContextVar("place")
+
+    async def remember():
+        await asyncio.sleep(0)
+        done.append((place.get(), current_job().queue))
+
+    remembered = manager.create_job(perform=remember)
+
+    async def view():
+        place.set("the test's")
+        run(manager, lambda: manager.create_scheduler()(remembered))
+
+    asyncio.run(view())
+    assert done == [("the test's", "default")]
+
+
+def test_what_an_async_job_raises_where_a_loop_runs_is_raised_too(manager):
+    async def go_wrong():
+        raise ValueError("no luck")
+
+    wrong = manager.create_job(perform=go_wrong)
+
+    async def view():
+        with testing.run_now(manager) as jobs:
+            with pytest.raises(ValueError, match="no luck"):
+                manager.create_scheduler()(wrong)
+            return jobs.records()
+
+    [record] = asyncio.run(view())
+    assert record.last_error.startswith("ValueError: no luck\n\nTraceback")
+
+
 # run_now
 
 
@@ -279,6 +326,29 @@ def test_in_run_now_mode_a_job_that_a_job_schedules_runs_after_it(manager):
         scheduler(outer_job)
 
     assert order == ["outer begins", "outer ends", "inner"]
+
+
+def test_where_a_loop_runs_a_job_that_an_async_job_schedules_runs_after_it(manager):
+    order = []
+
+    async def outer():
+        order.append("outer begins")
+        scheduler(inner_job)
+        await asyncio.to_thread(scheduler, inner_job)
+        order.append("outer ends")
+
+    async def inner():
+        order.append("inner")
+
+    outer_job, inner_job = manager.create_job(perform=outer), manager.create_job(perform=inner)
+    scheduler = manager.create_scheduler()
+
+    async def view():
+        with testing.run_now(manager):
+            scheduler(outer_job)
+
+    asyncio.run(view())
+    assert order == ["outer begins", "outer ends", "inner", "inner"]
 
 
 def test_in_run_now_mode_many_are_stored_together_and_run(manager):
@@ -411,6 +481,7 @@ def test_in_a_test_mode_no_background_worker_is_started(manager, later):
 
         assert not worker.is_alive()
         assert jobs.drain() == {"success": 1}
+        assert worker.stop(5) is True
 
 
 def test_each_test_has_storage_of_its_own(manager, later):

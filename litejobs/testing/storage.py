@@ -1,11 +1,12 @@
 """Temporary storage for a manager whose jobs are tested, and a worker that runs when it is told."""
 
-import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from litejobs.adapters.sqlite.adapter import SqliteAdapter
@@ -17,6 +18,11 @@ from litejobs.inline import InlineWorker
 from litejobs.job import Kept, NewJob, Outcome, Settlement, StoredJob
 from litejobs.row import read
 from litejobs.scheduler import due
+
+# What is being worked off here, of which storage. A thread or a coroutine of a job's has it too.
+_runs: ContextVar[Mapping["Storage", "Run"]] = ContextVar(
+    "litejobs_test_runs", default=MappingProxyType({})
+)
 
 
 class Storage:
@@ -37,12 +43,11 @@ class Storage:
             for number, key in enumerate(manager.adapter_keys)
         }
         self._clock = clock
-        self._here = threading.local()  # .run: what this thread is working off
 
     def stored(self, new_jobs: Sequence[NewJob]) -> None:
         """An adapter has taken these."""
         self.calls += [Call(job, self._clock.now()) for job in new_jobs]
-        if self.at_once and getattr(self._here, "run", None) is None:
+        if self.at_once and self not in _runs.get():
             self.work_off(Run(raising=True))
 
     def work_off(self, run: "Run") -> None:
@@ -51,13 +56,13 @@ class Storage:
         while self.calls and before != sum(run.outcomes.values()):
             before = sum(run.outcomes.values())
             for group in self.manager.workers:
-                self._here.run = run
                 run.worker = self.manager.new_worker(group, 0, workoff=True)
                 run.worker.on_settled = run.settled
+                token = _runs.set({**_runs.get(), self: run})
                 try:
                     run.worker.run()
                 finally:
-                    self._here.run = None
+                    _runs.reset(token)
                 run.tell()
 
     @contextmanager
@@ -68,7 +73,7 @@ class Storage:
         except Control:  # an outcome like others
             raise
         except BaseException as error:
-            run = getattr(self._here, "run", None)
+            run = _runs.get().get(self)
             if run is not None:  # else it is another worker's job
                 run.note(error)
             raise

@@ -72,7 +72,7 @@ def run(directory, options, durability):
             processes[number].wait()
         stage.wait_until_done(options.quiet)
         said = [text for worker in workers for _, text in stage.said(worker)]
-        waited = [text for text in said if "has been locked by another program for" in text]
+        waited = [text for text in said if "has been locked by another connection for" in text]
         return stage.tally() | {
             "errors of workers": sorted(set(said) - set(waited)),
             "workers' waits above 1 s": len(waited),

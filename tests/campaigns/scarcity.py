@@ -363,9 +363,9 @@ class Lock(Scarce):
     """Another program's write transaction that takes its time."""
 
     expected = (
-        "has been locked by another program for .* jobs are neither stored nor begun",
-        "was locked by another program for .* seconds; outcomes are kept and tried again",
-        r"was locked by another program for [\d.]+ seconds$",
+        "has been locked by another connection for .* jobs are neither stored nor begun",
+        "was locked by another connection for .* seconds; outcomes are kept and tried again",
+        r"was locked by another connection for [\d.]+ seconds$",
         "storage works again",
     )
     refusals = ("DatabaseBusyError",)

@@ -229,12 +229,12 @@ class Connection:
             waited = time.monotonic() - started
             if waited > LOCK_PATIENCE or self._is_impatient():
                 raise DatabaseBusyError(
-                    f"{self.path} was locked by another program for {waited:.1f} seconds"
+                    f"{self.path} was locked by another connection for {waited:.1f} seconds"
                 ) from None
             if waited > warn_at and self._logger is not None:
                 warn_at = math.inf
                 self._logger.warning(
-                    "%s has been locked by another program for %.1f seconds: until it ends its "
+                    "%s has been locked by another connection for %.1f seconds: until it ends its "
                     "transaction, jobs are neither stored nor begun nor recorded",
                     self.path,
                     waited,
@@ -272,7 +272,7 @@ class Connection:
 def in_our_words(error: Exception, code: int | None, path: str) -> StorageError:
     """What a library's *error* with that primary result code means."""
     if code in (_BUSY, _LOCKED):
-        return DatabaseBusyError(f"{path} is locked by another program")
+        return DatabaseBusyError(f"{path} is locked by another connection")
     if code in (_IOERR, _FULL):
         reason = "the disk is full" if code == _FULL else str(error)
         return DiskError(f"writing or reading {path} failed: {reason}")
