@@ -105,7 +105,7 @@ BROKEN = {
                 if held:
                     with self._adapter.transaction_that_settles():
                         for slot in firing.slots:
-                            self._store(firing.id, firing.schedule, slot, now)
+                            self._store(firing.schedule, slot, now)
             self._adapter.ring()
 
         SqliteSchedules.fire = fire
