@@ -334,17 +334,21 @@ def test_outcomes_of_a_database_that_is_gone_end_the_worker(worker, adapter, clo
         worker.work_once()
 
 
+def pauses(worker, monotonic):
+    """Seconds for which it wants to wait after each of seven rounds, which then pass."""
+    seen = []
+    for _ in range(7):
+        worker.work_once()
+        seen.append(round(worker.patience(), 3))
+        monotonic(worker.patience())
+    return seen
+
+
 def test_tries_in_trouble_grow_ever_rarer_up_to_two_seconds(worker, adapter, clock, monotonic):
     worker.adapter = failing = Failing(adapter)
     failing.broken = True
-    pauses = []
 
-    for _ in range(7):
-        worker.work_once()
-        pauses.append(round(worker.patience(), 3))
-        monotonic(worker.patience())
-
-    assert pauses == [0.1, 0.2, 0.4, 0.8, 1.6, 2.0, 2.0]
+    assert pauses(worker, monotonic) == [0.1, 0.2, 0.4, 0.8, 1.6, 2.0, 2.0]
     assert failing.tries == 7
 
 
@@ -561,13 +565,7 @@ def test_outcomes_are_recorded_while_what_recurs_cannot_be_fired(
 
 
 def test_what_recurs_and_cannot_be_fired_is_tried_ever_more_rarely(worker, unfired, monotonic):
-    pauses = []
-    for _ in range(7):
-        worker.work_once()
-        pauses.append(round(worker.patience(), 3))
-        monotonic(worker.patience())
-
-    assert pauses == [0.1, 0.2, 0.4, 0.8, 1.6, 2.0, 2.0]
+    assert pauses(worker, monotonic) == [0.1, 0.2, 0.4, 0.8, 1.6, 2.0, 2.0]
 
 
 def test_others_look_after_jobs_while_what_recurs_cannot_be_fired(
